@@ -1,0 +1,2 @@
+//! The `edge-lb` binary.
+fn main() {}

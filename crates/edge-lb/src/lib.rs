@@ -1,0 +1,1 @@
+//! The load balancer and traffic manager for the edge: facade over the lb-* crates.

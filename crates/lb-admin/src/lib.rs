@@ -1,0 +1,1 @@
+//! Looks: the admin API and the metrics endpoint.

@@ -1,0 +1,1 @@
+//! LoadBalancer: the engine, health checks and discovery composed behind one handle.

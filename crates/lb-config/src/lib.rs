@@ -1,0 +1,1 @@
+//! The configuration file: what the user typed, what the program runs on, and precise diagnostics.

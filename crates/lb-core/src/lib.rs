@@ -1,0 +1,1 @@
+//! Which backend? The balancing engine: pool, snapshot, lease and algorithms, without I/O.

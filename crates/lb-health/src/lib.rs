@@ -1,0 +1,1 @@
+//! Is it up? Active health checks with thresholds, jitter and events.

@@ -1,0 +1,101 @@
+//! What a health checker is told. `Default` is the documented default.
+
+use lb_types::HealthCheckOverride;
+use std::time::Duration;
+
+/// Settings of active health checks.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HealthCheck {
+    /// What a check does.
+    pub kind: CheckKind,
+    /// From the start of one check to the next, default 30 s; the first is due at a random point within the first interval, at most 1 s in.
+    pub interval: Duration,
+    /// How long one check may take, default 5 s.
+    pub timeout: Duration,
+    /// Failures in a row until a healthy backend is unhealthy, default 3.
+    pub unhealthy_threshold: u32,
+    /// Successes in a row until an unhealthy backend is healthy, default 2.
+    pub healthy_threshold: u32,
+    /// Each interval is stretched or shortened by up to this percent (0–50), default 10, so that checks do not march in step.
+    pub jitter_percent: u8,
+    /// The most checks under way at once, default 64.
+    pub max_concurrent: usize,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            kind: CheckKind::Http(HttpCheck::default()),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            unhealthy_threshold: 3,
+            healthy_threshold: 2,
+            jitter_percent: 10,
+            max_concurrent: 64,
+        }
+    }
+}
+
+impl HealthCheck {
+    /// A TCP connect check with the other defaults.
+    pub fn tcp() -> Self {
+        Self { kind: CheckKind::Tcp, ..Self::default() }
+    }
+
+    /// Another interval.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// These settings with what one backend has otherwise.
+    #[must_use]
+    pub fn with(&self, o: &HealthCheckOverride) -> Self {
+        let mut c = self.clone();
+        c.interval = o.interval.unwrap_or(c.interval);
+        c.timeout = o.timeout.unwrap_or(c.timeout);
+        c.unhealthy_threshold = o.unhealthy_threshold.unwrap_or(c.unhealthy_threshold);
+        c.healthy_threshold = o.healthy_threshold.unwrap_or(c.healthy_threshold);
+        if let (CheckKind::Http(http), Some(path)) = (&mut c.kind, &o.path) {
+            http.path.clone_from(path);
+        }
+        c
+    }
+}
+
+/// What a check does.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CheckKind {
+    /// An HTTP/1.1 request whose status is looked at.
+    Http(HttpCheck),
+    /// A TCP (or unix socket) connection that can be made.
+    Tcp,
+}
+
+/// Settings of an HTTP check.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HttpCheck {
+    /// The path to ask for, with a query if wanted; default `/health`. The backend's base path stands before it.
+    pub path: String,
+    /// `GET` (the default), `HEAD`, `OPTIONS`, `POST` …
+    pub method: String,
+    /// Statuses that pass, as inclusive ranges; default 200 and 201.
+    pub expected_status: Vec<std::ops::RangeInclusive<u16>>,
+    /// Headers to send; default `User-Agent: LoadBalancer-HealthCheck/1.0`.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Default for HttpCheck {
+    fn default() -> Self {
+        Self {
+            path: "/health".into(),
+            method: "GET".into(),
+            expected_status: vec![200..=201],
+            headers: vec![("User-Agent".into(), "LoadBalancer-HealthCheck/1.0".into())],
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a backend was not picked.
+
+use std::fmt;
+
+/// The reason for which a backend may not take a request. Every exclusion has one, so that "why did this request go
+/// there?" has an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// Its active health check fails.
+    Unhealthy,
+    /// Passive detection took it out for a while.
+    Ejected,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+    /// The user disabled it.
+    Disabled,
+    /// Its circuit breaker is open.
+    BreakerOpen,
+    /// Its weight is 0.
+    ZeroWeight,
+    /// Its metadata does not match the pool's subset.
+    NotInSubset,
+    /// It has as many requests in flight as it may.
+    ConnectionLimit,
+    /// This request failed on it before.
+    AlreadyTried,
+    /// The caller excluded it.
+    Excluded,
+    /// It is a backup, and a primary is usable.
+    Backup,
+    /// It belongs to another priority level than the one this request drew.
+    OtherPriority,
+    /// It has more than its bounded share of the load (`hash_balance_factor`).
+    OverLoaded,
+}
+
+impl Exclusion {
+    /// Every reason, for tables and documentation.
+    pub const ALL: [Self; 13] = [
+        Self::Unhealthy,
+        Self::Ejected,
+        Self::Draining,
+        Self::Disabled,
+        Self::BreakerOpen,
+        Self::ZeroWeight,
+        Self::NotInSubset,
+        Self::ConnectionLimit,
+        Self::AlreadyTried,
+        Self::Excluded,
+        Self::Backup,
+        Self::OtherPriority,
+        Self::OverLoaded,
+    ];
+
+    /// A short stable name for labels, reports and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+            Self::Disabled => "disabled",
+            Self::BreakerOpen => "breaker-open",
+            Self::ZeroWeight => "zero-weight",
+            Self::NotInSubset => "not-in-subset",
+            Self::ConnectionLimit => "connection-limit",
+            Self::AlreadyTried => "already-tried",
+            Self::Excluded => "excluded",
+            Self::Backup => "backup",
+            Self::OtherPriority => "other-priority",
+            Self::OverLoaded => "over-loaded",
+        }
+    }
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

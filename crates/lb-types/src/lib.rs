@@ -1,0 +1,35 @@
+//! The values and traits that every edge-lb crate shares.
+//!
+//! Nothing here does I/O, reads a clock (but for [`SystemClock`], behind the `std-clock` feature) or draws a random
+//! number, so the crates that stand on it alone run under a virtual clock and build for WebAssembly.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`id`] | [`BackendId`] |
+//! | [`url`] | [`BackendUrl`], its parser and [`UrlError`] |
+//! | [`backend`] | [`Backend`], what a user says of one backend, and [`BackendPatch`] |
+//! | [`health`] | [`HealthSink`], [`HealthEvent`], [`HealthStatus`] |
+//! | [`request`] | [`RequestInfo`], what a policy may look at, and [`KeySource`] |
+//! | [`outcome`] | [`Outcome`] of a request and [`FailureKind`] |
+//! | [`time`] | [`Nanos`], [`Clock`], [`ManualClock`] |
+//! | [`exclusion`] | [`Exclusion`], why a backend was not picked |
+
+pub mod backend;
+pub mod exclusion;
+pub mod health;
+pub mod id;
+pub mod outcome;
+pub mod request;
+pub mod time;
+pub mod url;
+
+pub use backend::{Backend, BackendPatch, HealthCheckOverride};
+pub use exclusion::Exclusion;
+pub use health::{HealthEvent, HealthSink, HealthStatus};
+pub use id::BackendId;
+pub use outcome::{FailureKind, Outcome};
+pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
+#[cfg(feature = "std-clock")]
+pub use time::SystemClock;
+pub use time::{Clock, ManualClock, Nanos};
+pub use url::{Address, BackendUrl, Host, Scheme, UrlError};
