@@ -1,5 +1,6 @@
 //! What a pool is told: its algorithm and the rules around it. `Default` is the documented default.
 
+use crate::error::PoolError;
 use lb_types::KeySource;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -195,5 +196,65 @@ impl PoolSettings {
     /// The defaults with another algorithm.
     pub fn new(algorithm: Algorithm) -> Self {
         Self { algorithm, ..Self::default() }
+    }
+}
+
+impl PoolSettings {
+    /// Are all values within their ranges?
+    ///
+    /// # Errors
+    /// The first one that is not, by its name in the configuration file.
+    pub fn check(&self) -> Result<(), PoolError> {
+        let refuse = |field, value: &dyn std::fmt::Display, reason| {
+            Err(PoolError::Setting { field, value: value.to_string(), reason })
+        };
+        if self.panic_threshold > 100 {
+            return refuse("panic_threshold", &self.panic_threshold, "must be 0 to 100 percent");
+        }
+        if self.max_connections == Some(0) {
+            return refuse("max_connections", &0, "must be 1 or more");
+        }
+        if self.overprovisioning_percent < 100 {
+            return refuse("overprovisioning_percent", &self.overprovisioning_percent, "must be 100 or more");
+        }
+        if let Some(s) = &self.slow_start {
+            if s.window.is_zero() {
+                return refuse("slow_start.window", &"0s", "must be longer than nothing");
+            }
+            if !(s.aggression > 0.0 && s.aggression.is_finite()) {
+                return refuse("slow_start.aggression", &s.aggression, "must be greater than 0");
+            }
+            if !(1..=100).contains(&s.min_weight_percent) {
+                return refuse(
+                    "slow_start.min_weight_percent",
+                    &s.min_weight_percent,
+                    "must be 1 to 100 percent",
+                );
+            }
+        }
+        match &self.algorithm {
+            Algorithm::IpHash(o) if o.ipv4_prefix > 32 => {
+                refuse("ipv4_prefix", &o.ipv4_prefix, "must be 0 to 32")
+            }
+            Algorithm::IpHash(o) if o.ipv6_prefix > 128 => {
+                refuse("ipv6_prefix", &o.ipv6_prefix, "must be 0 to 128")
+            }
+            Algorithm::LeastResponseTime(o) if !(1..=64).contains(&o.samples) => {
+                refuse("response_time_samples", &o.samples, "must be 1 to 64")
+            }
+            Algorithm::LeastResponseTime(o) if o.window.is_zero() => {
+                refuse("response_time_window", &"0s", "must be longer than nothing")
+            }
+            Algorithm::PeakEwma(o) if o.decay.is_zero() => {
+                refuse("decay", &"0s", "must be longer than nothing")
+            }
+            Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) => {
+                match h.balance_factor {
+                    Some(f) if f <= 100 => refuse("hash_balance_factor", &f, "must be more than 100 percent"),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,0 +1,83 @@
+//! What can go wrong: with a pick, or with a change to a pool.
+
+use lb_types::{BackendId, Exclusion};
+use std::fmt;
+
+/// Why no backend could be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// The pool is empty.
+    #[error("the pool has no backends")]
+    NoBackends,
+    /// Every backend is excluded.
+    #[error("no backend is usable: {0}")]
+    NoneUsable(ExclusionCounts),
+}
+
+impl SelectError {
+    /// `true` when backends are there and healthy, but as busy as they may be: waiting would help.
+    pub fn is_at_limit(&self) -> bool {
+        matches!(self, Self::NoneUsable(c) if c.of(Exclusion::ConnectionLimit) > 0)
+    }
+}
+
+/// How many backends were excluded for which reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExclusionCounts([u32; Exclusion::ALL.len()]);
+
+impl ExclusionCounts {
+    /// Counts one.
+    pub fn add(&mut self, why: Exclusion) {
+        if let Some(at) = Exclusion::ALL.iter().position(|&e| e == why) {
+            self.0[at] += 1;
+        }
+    }
+
+    /// How many for this reason.
+    pub fn of(&self, why: Exclusion) -> u32 {
+        self.iter().find(|&(e, _)| e == why).map_or(0, |(_, n)| n)
+    }
+
+    /// The reasons that hold, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Exclusion, u32)> {
+        Exclusion::ALL.into_iter().zip(self.0).filter(|&(_, n)| n > 0)
+    }
+}
+
+impl fmt::Display for ExclusionCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (why, n)) in self.iter().enumerate() {
+            write!(f, "{}{n} {why}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a change to a pool was refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// An id is there already, or twice in one list.
+    #[error("backend id \"{0}\" is used twice")]
+    DuplicateId(BackendId),
+    /// No backend has this id.
+    #[error("there is no backend \"{0}\"")]
+    UnknownId(BackendId),
+    /// An id without any character.
+    #[error("a backend id must not be empty")]
+    EmptyId,
+    /// Nobody could get traffic.
+    #[error("all {0} backends have weight 0: at least one needs a weight of 1 or more")]
+    AllZeroWeights(usize),
+    /// A setting has a value that it cannot have.
+    #[error("{field} = {value}: {reason}")]
+    Setting {
+        /// The setting's name in the configuration file.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        reason: &'static str,
+    },
+}

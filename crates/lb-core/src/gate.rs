@@ -1,0 +1,177 @@
+//! The door of one backend: how many requests are in, how many may be, and whether it is shut.
+//!
+//! The count and the reasons for being shut share one word, so that "shut, then wait until it is empty" is exact: once a
+//! request found the door open and was counted in, whoever shuts the door sees that count. A limit is kept by
+//! compare-and-set: counting in first and looking afterwards refuses falsely while a racer backs out.
+//!
+//! Modelled with loom in `tests/loom.rs`.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use lb_types::Exclusion;
+
+/// A reason for which a gate is shut. Several can hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Shut {
+    /// Finishes what it has.
+    Draining = 1 << 32,
+    /// Disabled by the user.
+    Disabled = 1 << 33,
+    /// The circuit breaker is open.
+    BreakerOpen = 1 << 34,
+}
+
+const IN_FLIGHT: u64 = 0xffff_ffff;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Gate {
+    /// Low half: requests in flight; high half: [`Shut`] bits.
+    word: AtomicU64,
+    /// The most requests in flight; 0 = no limit.
+    limit: AtomicU32,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Gate {
+    /// An open gate.
+    pub fn new(limit: Option<u32>) -> Self {
+        Self { word: AtomicU64::new(0), limit: AtomicU32::new(limit.unwrap_or(0)) }
+    }
+
+    /// Counts a request in; gives how many were in before.
+    ///
+    /// # Errors
+    /// The reason why not: shut, or at its limit. Nothing is counted then.
+    #[inline]
+    pub fn enter(&self) -> Result<u32, Exclusion> {
+        let limit = self.limit.load(SeqCst);
+        if limit == 0 {
+            let before = self.word.fetch_add(1, SeqCst);
+            if before <= IN_FLIGHT {
+                return Ok(before as u32);
+            }
+            // It was shut: back out. No limit is set, so nobody is refused for the moment that this took.
+            self.word.fetch_sub(1, SeqCst);
+            return Err(reason(before));
+        }
+        let mut word = self.word.load(SeqCst);
+        loop {
+            check(word, limit)?;
+            match self.word.compare_exchange_weak(word, word + 1, SeqCst, SeqCst) {
+                Ok(before) => return Ok(before as u32),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Counts a request in only if exactly `seen` are in: what a policy that promises "the least loaded" needs, so that
+    /// two threads cannot both act on one look. `Ok(false)`: the count has changed, look again.
+    ///
+    /// # Errors
+    /// Shut, or at its limit.
+    #[inline]
+    pub fn enter_at(&self, seen: u32) -> Result<bool, Exclusion> {
+        let word = u64::from(seen);
+        check(word, self.limit.load(SeqCst))?;
+        match self.word.compare_exchange(word, word + 1, SeqCst, SeqCst) {
+            Ok(_) => Ok(true),
+            Err(now) if now > IN_FLIGHT => Err(reason(now)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Counts a request out. `true`: the gate is shut and this was the last one in.
+    #[inline]
+    pub fn leave(&self) -> bool {
+        let before = self.word.fetch_sub(1, SeqCst);
+        debug_assert!(before & IN_FLIGHT > 0, "a lease is counted out once");
+        before > IN_FLIGHT && before & IN_FLIGHT == 1
+    }
+
+    /// Why a request would be refused now; `None` = it would be let in. A look, not a promise.
+    #[inline]
+    pub fn refusal(&self) -> Option<Exclusion> {
+        check(self.word.load(SeqCst), self.limit.load(SeqCst)).err()
+    }
+
+    /// Requests in flight.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.word.load(SeqCst) as u32
+    }
+
+    /// Shuts the gate for this reason. From now on nobody is let in.
+    pub fn shut(&self, why: Shut) {
+        self.word.fetch_or(why as u64, SeqCst);
+    }
+
+    /// Takes this reason away; others may remain.
+    pub fn reopen(&self, why: Shut) {
+        self.word.fetch_and(!(why as u64), SeqCst);
+    }
+
+    /// Is it shut for this reason?
+    pub fn is_shut(&self, why: Shut) -> bool {
+        self.word.load(SeqCst) & why as u64 != 0
+    }
+
+    /// Sets the most requests in flight. Requests that are in stay in.
+    pub fn set_limit(&self, limit: Option<u32>) {
+        self.limit.store(limit.unwrap_or(0), SeqCst);
+    }
+
+    /// The most requests in flight.
+    pub fn limit(&self) -> Option<u32> {
+        Some(self.limit.load(SeqCst)).filter(|&l| l != 0)
+    }
+}
+
+#[inline]
+fn check(word: u64, limit: u32) -> Result<(), Exclusion> {
+    if word > IN_FLIGHT {
+        return Err(reason(word));
+    }
+    if limit != 0 && word as u32 >= limit {
+        return Err(Exclusion::ConnectionLimit);
+    }
+    Ok(())
+}
+
+#[cold]
+fn reason(word: u64) -> Exclusion {
+    if word & Shut::Disabled as u64 != 0 {
+        Exclusion::Disabled
+    } else if word & Shut::Draining as u64 != 0 {
+        Exclusion::Draining
+    } else {
+        Exclusion::BreakerOpen
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_and_reasons() {
+        let g = Gate::new(Some(2));
+        assert_eq!((g.enter(), g.enter(), g.enter()), (Ok(0), Ok(1), Err(Exclusion::ConnectionLimit)));
+        g.shut(Shut::Draining);
+        g.shut(Shut::BreakerOpen);
+        assert_eq!(g.refusal(), Some(Exclusion::Draining));
+        assert!(!g.leave());
+        assert!(g.leave(), "the last one out of a shut gate is told");
+        g.reopen(Shut::Draining);
+        assert_eq!(g.enter(), Err(Exclusion::BreakerOpen));
+        g.reopen(Shut::BreakerOpen);
+        g.set_limit(None);
+        assert_eq!(g.enter(), Ok(0));
+        assert_eq!((g.enter_at(0), g.enter_at(1), g.in_flight()), (Ok(false), Ok(true), 2));
+    }
+}

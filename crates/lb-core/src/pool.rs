@@ -1,0 +1,437 @@
+//! A pool of backends: who changes it, and what is published of each change.
+//!
+//! Writers change the entries under a lock, one after the other; then one of them builds and publishes a snapshot that holds
+//! all changes made so far, while the others wait for it or find their change already published (a group commit). So a
+//! thousand health verdicts in a row cost a few snapshots, not a thousand, and when a call returns its change is visible.
+
+use crate::build::{self, Entry, Kept};
+use crate::context::PickContext;
+use crate::error::{PoolError, SelectError};
+use crate::explain::Explanation;
+use crate::gate::Shut;
+use crate::lease::Lease;
+use crate::policy::{hash_bytes, hash_key};
+use crate::ramp;
+use crate::settings::{Algorithm, PoolSettings};
+use crate::shared::{Hooks, PoolWatcher, Shared};
+use crate::snapshot::Snapshot;
+use crate::state::BackendState;
+use arc_swap::{ArcSwap, Guard};
+use lb_types::{Backend, BackendId, BackendPatch, Clock, HealthSink, Nanos, RequestInfo};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One change to a pool; several can be applied as one generation.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Adds a backend; it counts as healthy until something says otherwise.
+    Add(Backend),
+    /// Changes one.
+    Update(BackendId, BackendPatch),
+    /// Removes one. Requests in flight finish.
+    Remove(BackendId),
+    /// Gives it no new requests (`true`), or again (`false`).
+    Drain(BackendId, bool),
+}
+
+/// A pool: a cheap handle, to clone at will.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    current: ArcSwap<Snapshot>,
+    writer: Mutex<Writer>,
+    publisher: Mutex<Publisher>,
+    shared: Arc<Shared>,
+}
+
+/// What the changes are made to.
+struct Writer {
+    settings: Arc<PoolSettings>,
+    entries: Vec<Entry>,
+    /// States whose backend is gone, but which a lease or an old snapshot may still hold: their slots are not free yet.
+    gone: Vec<Arc<BackendState>>,
+    free_slots: Vec<u32>,
+    slots: u32,
+    uids: u64,
+    /// Counts the changes.
+    version: u64,
+}
+
+/// What builds the snapshots.
+struct Publisher {
+    /// The [`Writer::version`] that is published.
+    published: u64,
+    kept: Kept,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a lock was held cannot leave half a change: entries are replaced whole.
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pool").field(&self.0.current.load()).finish()
+    }
+}
+
+impl Pool {
+    /// A pool of these backends. An empty list is fine: discovery may fill it.
+    ///
+    /// # Errors
+    /// A setting out of its range, an empty or repeated id, or weights that are all 0.
+    pub fn new(
+        settings: PoolSettings,
+        backends: Vec<Backend>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PoolError> {
+        settings.check()?;
+        let shared = Arc::new(Shared::new(clock));
+        let settings = Arc::new(settings);
+        let mut writer = Writer {
+            settings,
+            entries: vec![],
+            gone: vec![],
+            free_slots: vec![],
+            slots: 0,
+            uids: 0,
+            version: 0,
+        };
+        let changes: Vec<_> = backends.into_iter().map(Change::Add).collect();
+        // No ramp at process start: all are equally cold.
+        writer.apply(changes, &shared, None)?;
+        let mut kept = Kept::default();
+        hook(&writer, &shared);
+        let now = shared.clock.now();
+        let first = build::snapshot(&writer.entries, &writer.settings, &shared, &mut kept, 0, now);
+        let publisher = Mutex::new(Publisher { published: writer.version, kept });
+        let current = ArcSwap::from_pointee(first);
+        Ok(Self(Arc::new(Inner { current, writer: Mutex::new(writer), publisher, shared })))
+    }
+
+    /// Picks a backend and counts the request in. Lock-free; see [`Snapshot::acquire`].
+    ///
+    /// # Errors
+    /// When no backend is usable, with the reasons.
+    #[inline]
+    pub fn acquire(&self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
+        self.0.current.load().acquire(cx)
+    }
+
+    /// What [`acquire`](Self::acquire) would do with this context, and why. Counts nothing in.
+    pub fn explain(&self, cx: &PickContext<'_>) -> Explanation {
+        self.0.current.load().explain(cx)
+    }
+
+    /// The hash of what the pool's algorithm looks at in this request, for [`PickContext::key`]; `None` if it looks at nothing or
+    /// the request does not have it.
+    #[inline]
+    pub fn key(&self, request: &RequestInfo<'_>) -> Option<u64> {
+        let snapshot = self.0.current.load();
+        if snapshot.keyed { hash_key(&snapshot.settings.algorithm, request) } else { None }
+    }
+
+    /// The hash of a key that the caller chose, for [`PickContext::key`]; `None` if the algorithm does not hash.
+    pub fn key_of(&self, key: &[u8]) -> Option<u64> {
+        hash_bytes(&self.0.current.load().settings.algorithm, key)
+    }
+
+    /// The present snapshot: cheap, for a short look.
+    #[inline]
+    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.0.current.load()
+    }
+
+    /// The present snapshot, to keep.
+    pub fn snapshot_full(&self) -> Arc<Snapshot> {
+        self.0.current.load_full()
+    }
+
+    /// The pool's clock.
+    pub fn now(&self) -> Nanos {
+        self.0.shared.clock.now()
+    }
+
+    /// Applies all of the changes as one generation, or none; gives the generation in which they are visible. Blocks while a snapshot
+    /// is built (see `docs/architecture.md` for how long).
+    ///
+    /// # Errors
+    /// An id that is there already or is not there, or weights that would all be 0. Nothing has changed then.
+    pub fn apply(&self, changes: Vec<Change>) -> Result<u64, PoolError> {
+        let now = self.now();
+        let version = {
+            let mut w = lock(&self.0.writer);
+            w.apply(changes, &self.0.shared, Some(now))?;
+            w.version
+        };
+        Ok(self.publish(version))
+    }
+
+    /// Adds a backend.
+    ///
+    /// # Errors
+    /// See [`apply`](Self::apply).
+    pub fn add_backend(&self, backend: Backend) -> Result<u64, PoolError> {
+        self.apply(vec![Change::Add(backend)])
+    }
+
+    /// Changes a backend. All but a new address keeps its counters, latencies and health.
+    ///
+    /// # Errors
+    /// See [`apply`](Self::apply).
+    pub fn update_backend(&self, id: &BackendId, patch: BackendPatch) -> Result<u64, PoolError> {
+        self.apply(vec![Change::Update(id.clone(), patch)])
+    }
+
+    /// Removes a backend. Its requests in flight finish.
+    ///
+    /// # Errors
+    /// See [`apply`](Self::apply).
+    pub fn remove_backend(&self, id: &BackendId) -> Result<u64, PoolError> {
+        self.apply(vec![Change::Remove(id.clone())])
+    }
+
+    /// Gives a backend no new requests (`true`), or again (`false`). It is empty when its state's `in_flight` is 0; the
+    /// [`PoolWatcher`] is told of the last request's end.
+    ///
+    /// # Errors
+    /// See [`apply`](Self::apply).
+    pub fn set_draining(&self, id: &BackendId, draining: bool) -> Result<u64, PoolError> {
+        self.apply(vec![Change::Drain(id.clone(), draining)])
+    }
+
+    /// One backend, as configured.
+    pub fn get_backend(&self, id: &BackendId) -> Option<Arc<Backend>> {
+        self.0.current.load().get(id).map(|m| m.state.spec().clone())
+    }
+
+    /// All backends, as configured.
+    pub fn all_backends(&self) -> Vec<Arc<Backend>> {
+        self.0.current.load().members().iter().map(|m| m.state.spec().clone()).collect()
+    }
+
+    /// The backends whose active check passes.
+    pub fn healthy_backends(&self) -> Vec<Arc<Backend>> {
+        let snapshot = self.0.current.load();
+        snapshot.members().iter().filter(|m| m.healthy).map(|m| m.state.spec().clone()).collect()
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<PoolSettings> {
+        self.0.current.load().settings.clone()
+    }
+
+    /// Changes the settings; the backends' state stays.
+    ///
+    /// # Errors
+    /// A setting out of its range. Nothing has changed then.
+    pub fn set_settings(&self, settings: PoolSettings) -> Result<u64, PoolError> {
+        settings.check()?;
+        let version = {
+            let mut w = lock(&self.0.writer);
+            w.settings = Arc::new(settings);
+            w.version += 1;
+            w.version
+        };
+        Ok(self.publish(version))
+    }
+
+    /// Moves slow-start ramps on. Gives the time at which to call again, or `None` when nobody ramps. Call it also after
+    /// the [`PoolWatcher`] was told of a change.
+    pub fn maintain(&self) -> Option<Nanos> {
+        let now = self.now();
+        let (next, version) = {
+            let mut w = lock(&self.0.writer);
+            let step = w.settings.slow_start.as_ref().map(ramp::step)?;
+            if w.entries.iter().all(|e| e.ramp_from.is_none()) {
+                return None;
+            }
+            w.version += 1;
+            w.end_ramps(now);
+            (w.entries.iter().any(|e| e.ramp_from.is_some()).then_some(now + step), w.version)
+        };
+        self.publish(version);
+        next
+    }
+
+    /// Who is told of changes. Once; `false` if somebody is told already.
+    pub fn set_watcher(&self, watcher: Arc<dyn PoolWatcher>) -> bool {
+        self.0.shared.set_watcher(watcher)
+    }
+
+    /// While `true`, the watcher is told of each request's end, too: somebody waits for a place.
+    pub fn set_waiters(&self, waiting: bool) {
+        self.0.shared.set_hook(Hooks::WAITERS, waiting);
+    }
+
+    /// Makes version `version` (or a later one) visible; gives the generation.
+    fn publish(&self, version: u64) -> u64 {
+        let mut p = lock(&self.0.publisher);
+        if p.published >= version {
+            return self.0.current.load().generation();
+        }
+        let (entries, settings, version) = {
+            let w = lock(&self.0.writer);
+            hook(&w, &self.0.shared);
+            (w.entries.clone(), w.settings.clone(), w.version)
+        };
+        let generation = self.0.current.load().generation() + 1;
+        let now = self.now();
+        let next = build::snapshot(&entries, &settings, &self.0.shared, &mut p.kept, generation, now);
+        self.0.current.store(Arc::new(next));
+        p.published = version;
+        drop(p);
+        self.0.shared.changed();
+        generation
+    }
+}
+
+impl HealthSink for Pool {
+    fn set_healthy(&self, id: &BackendId, healthy: bool) {
+        let now = self.now();
+        let version = {
+            let mut w = lock(&self.0.writer);
+            let ramps = w.settings.slow_start.is_some();
+            let Some(e) = w.entries.iter_mut().find(|e| e.spec.id == *id) else { return };
+            if e.healthy == healthy {
+                return;
+            }
+            e.healthy = healthy;
+            e.ramp_from = (healthy && ramps).then_some(now);
+            w.version += 1;
+            w.version
+        };
+        self.publish(version);
+    }
+}
+
+/// Sets what the end of a lease has to do, before a snapshot relies on it.
+fn hook(w: &Writer, shared: &Shared) {
+    let a = &w.settings.algorithm;
+    shared.set_hook(Hooks::HISTOGRAM, w.settings.latency_histograms);
+    shared.set_hook(Hooks::LATENCY, matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_)));
+    let bounded = matches!(a, Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) if h.balance_factor.is_some());
+    shared.set_hook(Hooks::TOTAL, bounded);
+    let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
+    match a {
+        Algorithm::PeakEwma(o) => shared.decay_ms.store(ms(o.decay), Relaxed),
+        Algorithm::LeastResponseTime(o) => {
+            shared.window_ms.store(ms(o.window), Relaxed);
+            for e in &w.entries {
+                e.state.prepare_samples(o.samples);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Writer {
+    /// All changes or none. `now`: new backends ramp from then on.
+    fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        shared: &Arc<Shared>,
+        now: Option<Nanos>,
+    ) -> Result<(), PoolError> {
+        let ramp_from = now.filter(|_| self.settings.slow_start.is_some());
+        let mut specs: Vec<_> = self.entries.iter().map(|e| (e.spec.clone(), e.draining)).collect();
+        let mut index: foldhash::HashMap<BackendId, usize> =
+            specs.iter().enumerate().map(|(i, (b, _))| (b.id.clone(), i)).collect();
+        let mut removed = vec![];
+        for change in changes {
+            change_specs(change, &mut specs, &mut index, &mut removed)?;
+        }
+        let live = |i: &usize| !removed.contains(i);
+        let specs: Vec<_> = specs.into_iter().enumerate().filter(|(i, _)| live(i)).map(|(_, s)| s).collect();
+        if !specs.is_empty() && specs.iter().all(|(b, _)| b.weight == 0) {
+            return Err(PoolError::AllZeroWeights(specs.len()));
+        }
+        self.replace(specs, shared, ramp_from);
+        self.version += 1;
+        Ok(())
+    }
+
+    fn replace(&mut self, specs: Vec<(Arc<Backend>, bool)>, shared: &Arc<Shared>, ramp_from: Option<Nanos>) {
+        let mut old: foldhash::HashMap<BackendId, Entry> =
+            std::mem::take(&mut self.entries).into_iter().map(|e| (e.spec.id.clone(), e)).collect();
+        for (spec, draining) in specs {
+            let same_place = |e: &Entry| e.spec.url == spec.url;
+            let entry = match old.remove(&spec.id) {
+                Some(e) if same_place(&e) => {
+                    if !Arc::ptr_eq(&e.spec, &spec) {
+                        e.state.set_spec(spec.clone());
+                    }
+                    Entry { spec, draining, ..e }
+                }
+                moved => {
+                    self.gone.extend(moved.map(|e| e.state));
+                    let slot = self.slot();
+                    self.uids += 1;
+                    let state = Arc::new(BackendState::new(spec.clone(), slot, self.uids, shared.clone()));
+                    Entry { state, spec, healthy: true, draining, ramp_from }
+                }
+            };
+            entry.state.set_gate(Shut::Draining, entry.draining);
+            entry.state.set_gate(Shut::Disabled, entry.spec.disabled);
+            self.entries.push(entry);
+        }
+        for e in old.into_values() {
+            e.state.set_gate(Shut::Disabled, true);
+            self.gone.push(e.state);
+        }
+    }
+
+    /// A slot that nobody uses. Slots of backends that are gone are free once no lease and no snapshot holds their state.
+    fn slot(&mut self) -> u32 {
+        if self.free_slots.is_empty() {
+            let free = &mut self.free_slots;
+            self.gone.retain(|s| {
+                let held = Arc::strong_count(s) > 1;
+                if !held {
+                    free.push(s.slot());
+                }
+                held
+            });
+        }
+        self.free_slots.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+
+    fn end_ramps(&mut self, now: Nanos) {
+        let Some(s) = &self.settings.slow_start else { return };
+        for e in &mut self.entries {
+            e.ramp_from = e.ramp_from.filter(|&from| ramp::factor(s, from, now).is_some());
+        }
+    }
+}
+
+fn change_specs(
+    change: Change,
+    specs: &mut Vec<(Arc<Backend>, bool)>,
+    index: &mut foldhash::HashMap<BackendId, usize>,
+    removed: &mut Vec<usize>,
+) -> Result<(), PoolError> {
+    let find = |index: &foldhash::HashMap<BackendId, usize>, id: &BackendId| {
+        index.get(id).copied().ok_or_else(|| PoolError::UnknownId(id.clone()))
+    };
+    match change {
+        Change::Add(b) if b.id.as_str().is_empty() => return Err(PoolError::EmptyId),
+        Change::Add(b) => {
+            if index.insert(b.id.clone(), specs.len()).is_some() {
+                return Err(PoolError::DuplicateId(b.id));
+            }
+            specs.push((Arc::new(b), false));
+        }
+        Change::Update(id, patch) => patch.apply_to(Arc::make_mut(&mut specs[find(index, &id)?].0)),
+        Change::Drain(id, draining) => specs[find(index, &id)?].1 = draining,
+        Change::Remove(id) => {
+            removed.push(find(index, &id)?);
+            index.remove(&id);
+        }
+    }
+    Ok(())
+}

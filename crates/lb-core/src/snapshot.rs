@@ -1,0 +1,357 @@
+//! One immutable picture of a pool: its members, who of them is eligible and why not, and the policies built over them.
+//!
+//! Readers see one generation or the next, never a mix. The snapshot holds what changes seldom (membership, weight, health); what
+//! changes with every request (limits, gates, what was tried) is asked of the members' [`gate`](crate::gate)s when a
+//! request is counted in.
+
+use crate::context::{PickContext, below};
+use crate::error::{ExclusionCounts, SelectError};
+use crate::explain::{Candidate, Explanation, Recorder};
+use crate::lease::Lease;
+use crate::policy::{Choice, Policy};
+use crate::settings::PoolSettings;
+use crate::shared::{Hooks, Shared};
+use crate::state::BackendState;
+use foldhash::HashMap;
+use lb_types::{BackendId, Exclusion};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How often a policy may pick again when its choice was refused, before the level is scanned.
+const RE_PICKS: usize = 8;
+
+/// A backend within one snapshot.
+#[derive(Debug)]
+pub struct Member {
+    pub(crate) state: Arc<BackendState>,
+    pub(crate) weight: u32,
+    pub(crate) exclusion: Option<Exclusion>,
+    pub(crate) level: Option<u16>,
+    pub(crate) healthy: bool,
+    pub(crate) backup: bool,
+}
+
+impl Member {
+    /// The backend.
+    pub fn state(&self) -> &Arc<BackendState> {
+        &self.state
+    }
+
+    /// The weight in this snapshot: slow start included; where one backend ramps, all are scaled by 100.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// The verdict of active health checks.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy
+    }
+
+    /// Is it a backup?
+    pub fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Why it would get no request now (limits included); `None`: it may get one. Panic is not considered.
+    pub fn exclusion(&self) -> Option<Exclusion> {
+        self.exclusion.or_else(|| self.state.refusal())
+    }
+}
+
+/// Backends of one priority and zone (or the backups), with a policy of their own.
+pub(crate) struct Level {
+    /// Who may be picked, by member index: the eligible ones, or in panic also the unhealthy.
+    pub(crate) candidates: Box<[u32]>,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) panic: bool,
+    /// Its share of the traffic, percent, after spill-over.
+    pub(crate) load: u32,
+}
+
+/// What a policy sees.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) members: &'a [Member],
+    pub(crate) candidates: &'a [u32],
+    pub(crate) panic: bool,
+    pub(crate) shared: &'a Shared,
+}
+
+impl<'a> View<'a> {
+    /// A candidate by its position.
+    #[inline]
+    pub(crate) fn at(&self, i: usize) -> (u32, &'a Member) {
+        let m = self.candidates[i];
+        (m, &self.members[m as usize])
+    }
+
+    /// May this member take this request, as far as a look can tell?
+    #[inline]
+    pub(crate) fn is_usable(&self, member: u32, cx: &PickContext<'_>) -> bool {
+        let m = &self.members[member as usize];
+        (m.exclusion.is_none() || (self.panic && m.exclusion == Some(Exclusion::Unhealthy)))
+            && m.state.gate.refusal().is_none()
+            && (cx.is_fresh() || !(cx.was_tried(m.state.slot()) || cx.is_excluded(m.state.slot())))
+    }
+
+    /// The next turn of the pool's cursor.
+    #[inline]
+    pub(crate) fn turn(&self, cx: &mut PickContext<'_>) -> usize {
+        match &mut cx.recorder {
+            None => self.shared.cursor.fetch_add(1, Relaxed),
+            Some(r) => {
+                r.turns += 1;
+                self.shared.cursor.load(Relaxed).wrapping_add(r.turns - 1)
+            }
+        }
+    }
+}
+
+/// See the module's documentation.
+pub struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) members: Box<[Member]>,
+    /// Primaries by priority and zone, then the backups.
+    pub(crate) levels: Box<[Level]>,
+    pub(crate) ids: Arc<HashMap<BackendId, u32>>,
+    pub(crate) settings: Arc<PoolSettings>,
+    /// Whether the algorithm hashes a key: then a request's level follows from its key, too.
+    pub(crate) keyed: bool,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("generation", &self.generation)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Counts up with each published change.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Every backend, in the order in which they were added.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member with this id. O(1).
+    pub fn get(&self, id: &BackendId) -> Option<&Member> {
+        self.ids.get(id).map(|&i| &self.members[i as usize])
+    }
+
+    /// Is active health ignored in some level?
+    pub fn is_panicking(&self) -> bool {
+        self.levels.iter().any(|l| l.panic && l.load > 0)
+    }
+
+    fn view<'a>(&'a self, level: &'a Level) -> View<'a> {
+        View {
+            members: &self.members,
+            candidates: &level.candidates,
+            panic: level.panic,
+            shared: &self.shared,
+        }
+    }
+
+    /// Picks a backend and counts the request in. No lock, no allocation; O(policy), O(backends) once re-picks are used up.
+    ///
+    /// # Errors
+    /// When no backend is usable, with the reasons.
+    #[inline]
+    pub fn acquire(&self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
+        match self.pick(cx) {
+            Some(member) => Ok(self.lease(member, cx)),
+            None => Err(self.refusal(cx)),
+        }
+    }
+
+    #[inline]
+    fn lease(&self, member: u32, cx: &PickContext<'_>) -> Lease {
+        let backend = self.members[member as usize].state.clone();
+        backend.entered();
+        let counted = self.shared.hooks().has(Hooks::TOTAL);
+        Lease::new(backend, cx.now, counted)
+    }
+
+    /// What [`acquire`](Self::acquire) would do with this context, with every candidate's part in it; counts nothing in and moves
+    /// no cursor. The same function as the pick.
+    pub fn explain(&self, cx: &PickContext<'_>) -> Explanation {
+        let mut recorder = Recorder::default();
+        let mut recording = cx.recording(&mut recorder);
+        let picked = self.pick(&mut recording);
+        let error = picked.is_none().then(|| self.refusal(&recording).to_string());
+        let key = recording.key.filter(|_| self.keyed);
+        let mut candidates: Vec<_> = self.members.iter().map(|m| self.candidate(m, cx)).collect();
+        for &(i, why) in &recorder.refused {
+            candidates[i as usize].excluded.get_or_insert(why);
+        }
+        for &level in &recorder.levels {
+            let level = &self.levels[level];
+            for &m in &level.candidates {
+                candidates[m as usize].score = level.policy.score(&self.view(level), m, cx);
+            }
+        }
+        if let Some(p) = picked {
+            // A tried backend that is taken because no other is left, or an unhealthy one in panic: it was usable after all.
+            candidates[p as usize].excluded = None;
+        }
+        for (c, m) in candidates.iter_mut().zip(&self.members) {
+            let asked = m.level.is_some_and(|l| recorder.levels.contains(&usize::from(l)));
+            if !asked && c.excluded.is_none() {
+                c.excluded = Some(if m.backup { Exclusion::Backup } else { Exclusion::OtherPriority });
+            }
+        }
+        Explanation {
+            algorithm: self.settings.algorithm.name(),
+            generation: self.generation,
+            panic: self.is_panicking(),
+            key,
+            candidates,
+            picked: picked.map(|p| self.members[p as usize].state.id().clone()),
+            error,
+        }
+    }
+
+    fn candidate(&self, m: &Member, cx: &PickContext<'_>) -> Candidate {
+        Candidate {
+            id: m.state.id().clone(),
+            weight: m.weight,
+            in_flight: m.state.in_flight(),
+            excluded: self.excluded(m, cx),
+            score: None,
+        }
+    }
+
+    /// Why this member may not take this request.
+    fn excluded(&self, m: &Member, cx: &PickContext<'_>) -> Option<Exclusion> {
+        let panic = m.level.is_some_and(|l| self.levels[usize::from(l)].panic);
+        let built = m.exclusion.filter(|&e| !(panic && e == Exclusion::Unhealthy));
+        let slot = m.state.slot();
+        built
+            .or_else(|| m.state.refusal())
+            .or_else(|| cx.is_excluded(slot).then_some(Exclusion::Excluded))
+            .or_else(|| cx.was_tried(slot).then_some(Exclusion::AlreadyTried))
+    }
+
+    #[cold]
+    fn refusal(&self, cx: &PickContext<'_>) -> SelectError {
+        if self.members.is_empty() {
+            return SelectError::NoBackends;
+        }
+        let mut counts = ExclusionCounts::default();
+        for m in &self.members {
+            // A member that turned usable since the pick looked was at a limit then.
+            counts.add(self.excluded(m, cx).unwrap_or(Exclusion::ConnectionLimit));
+        }
+        SelectError::NoneUsable(counts)
+    }
+
+    /// The pick: the index of a member whose gate let the request in (with a recorder: would have).
+    #[inline]
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<u32> {
+        let first = match &*self.levels {
+            [] => return None,
+            [_] => 0,
+            _ => self.draw_level(cx),
+        };
+        if let Some(member) = self.pick_in(first, cx) {
+            return Some(member);
+        }
+        self.pick_elsewhere(first, cx)
+    }
+
+    /// Which level this request belongs to: by the levels' shares.
+    fn draw_level(&self, cx: &mut PickContext<'_>) -> usize {
+        if let Some(all) = self.levels.iter().position(|l| l.load == 100) {
+            return all;
+        }
+        let random =
+            if self.keyed { cx.key_or_random().wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { cx.random() };
+        let mut point = below(random, 100) as u32;
+        for (i, level) in self.levels.iter().enumerate() {
+            if point < level.load {
+                return i;
+            }
+            point -= level.load;
+        }
+        0
+    }
+
+    /// Nobody in the request's own level: the other levels in order, backups last; then those that were tried before.
+    #[cold]
+    fn pick_elsewhere(&self, first: usize, cx: &mut PickContext<'_>) -> Option<u32> {
+        let others = (0..self.levels.len()).filter(|&l| l != first);
+        for level in others {
+            if let Some(member) = self.pick_in(level, cx) {
+                return Some(member);
+            }
+        }
+        if !cx.any_tried() {
+            return None;
+        }
+        let tried = cx.forget_tried();
+        let again = std::iter::once(first)
+            .chain((0..self.levels.len()).filter(|&l| l != first))
+            .find_map(|level| self.pick_in(level, cx));
+        cx.restore_tried(tried);
+        again
+    }
+
+    #[inline]
+    fn pick_in(&self, level: usize, cx: &mut PickContext<'_>) -> Option<u32> {
+        let l = &self.levels[level];
+        if let Some(r) = &mut cx.recorder {
+            r.levels.push(level);
+        }
+        if l.candidates.is_empty() {
+            return None;
+        }
+        let view = self.view(l);
+        for _ in 0..RE_PICKS {
+            let Some(choice) = l.policy.pick(&view, cx) else { break };
+            if self.enter(choice, cx) {
+                return Some(choice.member);
+            }
+        }
+        self.scan(&view, cx)
+    }
+
+    /// Counts the request in, if the choice still stands.
+    #[inline]
+    fn enter(&self, choice: Choice, cx: &mut PickContext<'_>) -> bool {
+        let state = &self.members[choice.member as usize].state;
+        if !cx.is_fresh() && (cx.was_tried(state.slot()) || cx.is_excluded(state.slot())) {
+            return false;
+        }
+        if let Some(r) = &mut cx.recorder {
+            return match state.gate.refusal() {
+                None => true,
+                Some(why) => {
+                    r.refused.push((choice.member, why));
+                    false
+                }
+            };
+        }
+        match choice.seen {
+            None => state.gate.enter().is_ok(),
+            Some(seen) => state.gate.enter_at(seen) == Ok(true),
+        }
+    }
+
+    /// Re-picks are used up: never refuse while one candidate is usable. O(candidates).
+    #[cold]
+    fn scan(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<u32> {
+        let random = if self.keyed { cx.key_or_random() } else { cx.random() };
+        let start = below(random, view.candidates.len());
+        (start..view.candidates.len())
+            .chain(0..start)
+            .map(|i| view.candidates[i])
+            .find(|&member| view.is_usable(member, cx) && self.enter(Choice { member, seen: None }, cx))
+    }
+}

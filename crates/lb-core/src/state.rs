@@ -1,0 +1,250 @@
+//! The live state of one backend *id*: it outlives every snapshot that keeps the id (and its address).
+
+use crate::gate::{Gate, Shut};
+use crate::histogram::{Histogram, HistogramSnapshot};
+use crate::latency::{PeakEwma, Samples, penalty};
+use crate::load_tree;
+use crate::shared::{Hooks, Shared};
+use arc_swap::{ArcSwap, Guard};
+use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Nanos, Outcome};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+
+/// One backend's counters, gate and latencies. What every request writes stands first, on the cache line of the `Arc`'s
+/// own counts, so that taking and ending a lease moves one line.
+#[repr(C)]
+pub struct BackendState {
+    pub(crate) gate: Gate,
+    /// The weight that the load tree divides by; 0: not a candidate of the tree's level.
+    pub(crate) tree_weight: AtomicU32,
+    slot: u32,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    shared: Arc<Shared>,
+    cancelled: AtomicU64,
+    ewma: PeakEwma,
+    histogram: OnceLock<Box<Histogram>>,
+    samples: OnceLock<Samples>,
+    uid: u64,
+    id: BackendId,
+    url: BackendUrl,
+    spec: ArcSwap<Backend>,
+}
+
+impl std::fmt::Debug for BackendState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendState")
+            .field("id", &self.id)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+impl BackendState {
+    pub(crate) fn new(spec: Arc<Backend>, slot: u32, uid: u64, shared: Arc<Shared>) -> Self {
+        Self {
+            gate: Gate::default(),
+            tree_weight: AtomicU32::new(0),
+            slot,
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            shared,
+            cancelled: AtomicU64::new(0),
+            ewma: PeakEwma::default(),
+            histogram: OnceLock::new(),
+            samples: OnceLock::new(),
+            uid,
+            id: spec.id.clone(),
+            url: spec.url.clone(),
+            spec: ArcSwap::new(spec),
+        }
+    }
+
+    /// The backend's id.
+    pub fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    /// The backend's address: fixed for the life of this state.
+    pub fn url(&self) -> &BackendUrl {
+        &self.url
+    }
+
+    /// A small number, dense over the pool's backends, for tables beside the pool. Used again after a backend is gone: compare
+    /// [`uid`](Self::uid).
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Never used again within the pool.
+    pub fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// What was configured, as of the latest change.
+    pub fn spec(&self) -> Guard<Arc<Backend>> {
+        self.spec.load()
+    }
+
+    pub(crate) fn set_spec(&self, spec: Arc<Backend>) {
+        self.spec.store(spec);
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.gate.in_flight()
+    }
+
+    /// Why a request would be refused at this moment, whatever the snapshot says.
+    pub fn refusal(&self) -> Option<Exclusion> {
+        self.gate.refusal()
+    }
+
+    /// Counters and averages of this moment.
+    pub fn stats(&self) -> BackendStats {
+        BackendStats {
+            in_flight: self.in_flight(),
+            succeeded: self.succeeded.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            cancelled: self.cancelled.load(Relaxed),
+        }
+    }
+
+    /// Times to first byte of the successful requests; empty if the pool keeps no histograms.
+    pub fn latency(&self) -> HistogramSnapshot {
+        self.histogram.get().map_or_else(HistogramSnapshot::default, |h| h.snapshot())
+    }
+
+    pub(crate) fn set_gate(&self, why: Shut, shut: bool) {
+        if shut {
+            self.gate.shut(why)
+        } else {
+            self.gate.reopen(why)
+        }
+        self.touch_tree();
+    }
+
+    pub(crate) fn prepare_samples(&self, n: u8) {
+        self.samples.get_or_init(|| Samples::new(n));
+    }
+
+    /// The peak EWMA in µs; `None` before the first sample.
+    pub(crate) fn ewma_us(&self, now: Nanos) -> Option<f32> {
+        self.ewma.get(now, self.shared.decay_ms.load(Relaxed))
+    }
+
+    /// The mean of the last samples in µs; `None` without any in the window.
+    pub(crate) fn mean_us(&self, now: Nanos) -> Option<f32> {
+        self.samples.get()?.mean(now, self.shared.window_ms.load(Relaxed))
+    }
+
+    /// What the load tree sorts by: requests in flight (this one included) per weight; last if it may not be picked.
+    pub(crate) fn load_key(&self) -> u32 {
+        let weight = self.tree_weight.load(SeqCst);
+        if weight == 0 || self.gate.refusal().is_some() {
+            return load_tree::CLOSED;
+        }
+        load_tree::key(self.gate.in_flight(), weight)
+    }
+
+    /// Carries a change of [`load_key`](Self::load_key) into the tree, if there is one.
+    #[inline]
+    pub(crate) fn touch_tree(&self) {
+        if self.shared.hooks().has(Hooks::TREE) {
+            self.shared.touch_tree(self);
+        }
+    }
+
+    /// The bookkeeping of a request that was let in by the gate.
+    #[inline]
+    pub(crate) fn entered(&self) {
+        let hooks = self.shared.hooks();
+        if hooks.has(Hooks::TREE) {
+            self.shared.touch_tree(self);
+        }
+        if hooks.has(Hooks::TOTAL) {
+            self.shared.total.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Ends a request. `counted`: it had been counted into the pool's total.
+    #[inline]
+    pub(crate) fn left(&self, outcome: Outcome, started: Nanos, counted: bool) {
+        let hooks = self.shared.hooks();
+        match outcome {
+            Outcome::Success { ttfb } => {
+                self.succeeded.fetch_add(1, Relaxed);
+                if hooks.has(Hooks::HISTOGRAM) {
+                    self.histogram.get_or_init(Box::default).record(ttfb);
+                }
+                if hooks.has(Hooks::LATENCY) {
+                    self.observe(ttfb, started + ttfb);
+                }
+            }
+            Outcome::Failure { after, .. } => {
+                self.failed.fetch_add(1, Relaxed);
+                if hooks.has(Hooks::LATENCY) {
+                    let now = started + after;
+                    let mean = self.mean_us(now).or_else(|| self.ewma_us(now));
+                    self.observe(penalty(after, mean), now);
+                }
+            }
+            Outcome::Cancelled { after } => {
+                self.cancelled.fetch_add(1, Relaxed);
+                if hooks.has(Hooks::LATENCY) {
+                    self.observe_at_least(after, started + after);
+                }
+            }
+        }
+        let last_of_shut = self.gate.leave();
+        if hooks.has(Hooks::TREE) {
+            self.shared.touch_tree(self);
+        }
+        if counted {
+            self.shared.total.fetch_sub(1, Relaxed);
+        }
+        if last_of_shut || hooks.has(Hooks::WAITERS) {
+            self.shared.changed();
+        }
+    }
+
+    fn observe(&self, sample: Nanos, now: Nanos) {
+        self.ewma.record(sample, now, self.shared.decay_ms.load(Relaxed));
+        if let Some(samples) = self.samples.get() {
+            samples.record(sample, now, self.shared.window_ms.load(Relaxed));
+        }
+    }
+
+    /// A client that left after `after` says "at least that long": it can raise an average, never lower it.
+    fn observe_at_least(&self, after: Nanos, now: Nanos) {
+        let us = after.as_micros() as f32;
+        if self.mean_us(now).or_else(|| self.ewma_us(now)).is_some_and(|known| us > known) {
+            self.observe(after, now);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+/// Counters of one backend since it was added (or its address changed).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct BackendStats {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests that ended well.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests whose client left.
+    pub cancelled: u64,
+}
+
+impl BackendStats {
+    /// All requests that have ended.
+    pub fn requests(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled
+    }
+}
