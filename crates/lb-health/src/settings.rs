@@ -1,4 +1,5 @@
-//! What a health checker is told. `Default` is the documented default.
+//! What a health checker is told. `Default` is the documented default; [`HealthCheck::validate`] says what is out of
+//! bounds.
 
 use lb_types::HealthCheckOverride;
 use std::time::Duration;
@@ -43,6 +44,14 @@ impl HealthCheck {
         Self { kind: CheckKind::Tcp, ..Self::default() }
     }
 
+    /// An HTTP check of `path` with the other defaults.
+    pub fn http(path: impl Into<String>) -> Self {
+        Self {
+            kind: CheckKind::Http(HttpCheck { path: path.into(), ..HttpCheck::default() }),
+            ..Self::default()
+        }
+    }
+
     /// Another interval.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
@@ -50,7 +59,37 @@ impl HealthCheck {
         self
     }
 
-    /// These settings with what one backend has otherwise.
+    /// Another time limit of one check.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Other thresholds: failures in a row until unhealthy, successes in a row until healthy.
+    #[must_use]
+    pub fn thresholds(mut self, unhealthy: u32, healthy: u32) -> Self {
+        self.unhealthy_threshold = unhealthy;
+        self.healthy_threshold = healthy;
+        self
+    }
+
+    /// Another jitter, in percent of the interval (0–50).
+    #[must_use]
+    pub fn jitter_percent(mut self, percent: u8) -> Self {
+        self.jitter_percent = percent;
+        self
+    }
+
+    /// Another bound on the checks under way at once.
+    #[must_use]
+    pub fn max_concurrent(mut self, max: usize) -> Self {
+        self.max_concurrent = max;
+        self
+    }
+
+    /// These settings with what one backend has otherwise. `enabled`, `host` and `port` are not settings of a check but
+    /// of where it goes: see [`HealthCheck::plan`].
     #[must_use]
     pub fn with(&self, o: &HealthCheckOverride) -> Self {
         let mut c = self.clone();

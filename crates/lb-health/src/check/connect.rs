@@ -1,0 +1,54 @@
+//! A fresh connection to a target: TCP to an address or a name, or a unix socket.
+//!
+//! A name's addresses are tried in the resolver's order until one connects. It lacks happy eyeballs: an address that
+//! swallows packets takes the whole time limit; and a look-up under way cannot be called off (it is the operating system's).
+
+use super::CheckError;
+use lb_types::{Address, Host};
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// The most addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+pub(super) enum Connection {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+pub(super) async fn connect(address: &Address) -> Result<Connection, CheckError> {
+    match address {
+        Address::Tcp { host: Host::Ip(ip), port } => {
+            let at = SocketAddr::new(*ip, *port);
+            TcpStream::connect(at).await.map(Connection::Tcp).map_err(|e| failed(at, &e))
+        }
+        Address::Tcp { host: Host::Name(name), port } => by_name(name, *port).await.map(Connection::Tcp),
+        #[cfg(unix)]
+        Address::Unix(path) => {
+            UnixStream::connect(path).await.map(Connection::Unix).map_err(|e| failed(path.display(), &e))
+        }
+        #[cfg(not(unix))]
+        Address::Unix(path) => Err(failed(path.display(), &io::ErrorKind::Unsupported.into())),
+    }
+}
+
+async fn by_name(name: &str, port: u16) -> Result<TcpStream, CheckError> {
+    let unresolved = |error: String| CheckError::Resolve { host: name.to_owned(), error };
+    let addresses = tokio::net::lookup_host((name, port)).await.map_err(|e| unresolved(e.to_string()))?;
+    let mut error = unresolved("it has no address".to_owned());
+    for at in addresses.take(ADDRESSES_MAX) {
+        match TcpStream::connect(at).await {
+            Ok(stream) => return Ok(stream),
+            Err(e) => error = failed(at, &e),
+        }
+    }
+    Err(error)
+}
+
+fn failed(address: impl ToString, error: &io::Error) -> CheckError {
+    CheckError::Connect { address: address.to_string(), error: error.to_string() }
+}

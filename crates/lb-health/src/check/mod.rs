@@ -1,0 +1,114 @@
+//! One check of one backend: a trait, and its implementations, one a file.
+//!
+//! A check neither counts nor decides: it says how it went. Time limit, latency, counting and verdicts are the runner's. A
+//! new kind of check is a new implementation of [`Check`], and needs nothing else of the crate to change.
+
+mod connect;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod tcp;
+
+use crate::{CheckKind, HealthCheckError, Plan};
+use lb_types::Backend;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The future of one check.
+pub type CheckFuture<'a> = Pin<Box<dyn Future<Output = Report> + Send + 'a>>;
+
+/// Something that can be done to a backend to see whether it is up.
+///
+/// Each call is one check, on its own connection. The runner drops the future when the time limit is over, and takes a panic
+/// for a failure.
+pub trait Check: Send + Sync + 'static {
+    /// Checks once.
+    fn check(&self) -> CheckFuture<'_>;
+}
+
+/// How one check went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Passed, or why not.
+    pub result: Result<(), CheckError>,
+    /// What was seen, for people (a status line, say); bounded by the check.
+    pub details: Option<String>,
+}
+
+impl Report {
+    /// It passed, and there is no more to say.
+    pub const fn passed() -> Self {
+        Self { result: Ok(()), details: None }
+    }
+
+    /// It failed, and there is no more to say.
+    pub const fn failed(error: CheckError) -> Self {
+        Self { result: Err(error), details: None }
+    }
+}
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// It was not over in time.
+    #[error("no result within {after:?}")]
+    Timeout {
+        /// The check's `timeout`.
+        after: Duration,
+    },
+    /// The host name has no address.
+    #[error("cannot resolve {host}: {error}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        error: String,
+    },
+    /// No connection could be made.
+    #[error("cannot connect to {address}: {error}")]
+    Connect {
+        /// The address tried last.
+        address: String,
+        /// What the operating system said.
+        error: String,
+    },
+    /// The answer was no HTTP/1 response head within the bounds, or the connection ended before it.
+    #[error("no valid HTTP answer: {error}")]
+    Http {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The status is none of the expected ones.
+    #[error("status {status}, expected {expected}")]
+    Status {
+        /// The status of the answer.
+        status: u16,
+        /// The statuses that pass, such as `200-201, 204`.
+        expected: String,
+    },
+    /// The check itself panicked: a bug in it.
+    #[error("the check panicked")]
+    Panicked,
+    /// What a check that is not of this crate says.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The check that `plan` asks for.
+///
+/// # Errors
+/// [`HealthCheckError::FeatureOff`] for an HTTP check in a build without the `http` feature, and what [`http::HttpProbe::new`]
+/// refuses.
+pub fn for_plan(_backend: &Backend, plan: &Plan) -> Result<Arc<dyn Check>, HealthCheckError> {
+    match &plan.settings.kind {
+        CheckKind::Tcp => Ok(Arc::new(tcp::TcpProbe::new(&plan.target))),
+        #[cfg(feature = "http")]
+        CheckKind::Http(settings) => Ok(Arc::new(http::HttpProbe::new(settings, &plan.target)?)),
+        #[cfg(not(feature = "http"))]
+        CheckKind::Http(_) => {
+            Err(HealthCheckError::FeatureOff { what: "HTTP health checks", feature: "http" })
+        }
+    }
+}

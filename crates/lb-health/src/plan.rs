@@ -1,0 +1,178 @@
+//! What is done to check one backend: the pool's settings, the backend's override, and where the check goes.
+//!
+//! The one place where overrides are applied, so that a config checker and the runner agree.
+
+use crate::error::bad;
+use crate::{CheckKind, HealthCheck, HealthCheckError};
+use lb_types::{Address, Backend, BackendUrl, Scheme};
+
+/// How one backend is checked.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The pool's settings with the backend's own.
+    pub settings: HealthCheck,
+    /// Where the check goes.
+    pub target: Target,
+}
+
+/// Where a check connects and what it calls the host.
+///
+/// By default the backend's own address. A `host` override is connected to instead and named in the `Host` header; a
+/// `port` override replaces the port; the base path stays. `host` without `port` keeps the backend's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its address and authority count; the base path is the backend's.
+    at: BackendUrl,
+    base_path: Box<str>,
+}
+
+impl Target {
+    /// What to connect to.
+    pub fn address(&self) -> &Address {
+        self.at.address()
+    }
+
+    /// The value of the `Host` header, unless the settings have one.
+    pub fn authority(&self) -> String {
+        self.at.authority()
+    }
+
+    /// What stands before the path: empty, or starting with `/` and not ending in one.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+}
+
+impl HealthCheck {
+    /// How `backend` is checked by these settings and its own override; `None` when its override says `enabled = false`.
+    ///
+    /// # Errors
+    /// [`HealthCheckError::Backend`] when the settings with the override are out of bounds, when the override's `host` or
+    /// `port` gives no address, or when the check would need TLS, which is not built yet.
+    pub fn plan(&self, backend: &Backend) -> Result<Option<Plan>, HealthCheckError> {
+        if backend.health_check.as_ref().is_some_and(|o| o.enabled == Some(false)) {
+            return Ok(None);
+        }
+        self.plan_of(backend).map(Some).map_err(|error| error.of(&backend.id))
+    }
+
+    fn plan_of(&self, backend: &Backend) -> Result<Plan, HealthCheckError> {
+        let settings = backend.health_check.as_ref().map_or_else(|| self.clone(), |o| self.with(o));
+        settings.validate()?;
+        if matches!(settings.kind, CheckKind::Http(_)) && backend.url.scheme() == Scheme::Https {
+            return Err(HealthCheckError::HttpsNotBuilt { url: backend.url.to_string() });
+        }
+        Ok(Plan { settings, target: target(backend)? })
+    }
+}
+
+fn target(backend: &Backend) -> Result<Target, HealthCheckError> {
+    let url = &backend.url;
+    let (host, port) = backend.health_check.as_ref().map_or((None, None), |o| (o.host.as_deref(), o.port));
+    if port == Some(0) {
+        return Err(bad("port", "0", "it must be from 1 to 65535"));
+    }
+    let at = if host.is_none() && port.is_none() {
+        url.clone()
+    } else {
+        let (own_host, own_port) = match url.address() {
+            Address::Tcp { host, port } => (Some(host.to_string()), Some(*port)),
+            Address::Unix(_) => (None, None),
+        };
+        let shown = format!("{:?}", host.unwrap_or_default());
+        let Some(port) = port.or(own_port) else {
+            return Err(bad("host", shown, "a backend on a unix socket has no port: give port, too"));
+        };
+        let Some(host) = host.map(str::to_owned).or(own_host) else {
+            return Err(bad(
+                "port",
+                port.to_string(),
+                "a backend on a unix socket has no host: give host, too",
+            ));
+        };
+        BackendUrl::http(&host, port)
+            .ok()
+            .filter(|at| at.base_path().is_empty())
+            .ok_or_else(|| bad("host", shown, "it must be an IP address or a host name, without a port"))?
+    };
+    Ok(Target { at, base_path: url.base_path().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_types::HealthCheckOverride;
+    use std::time::Duration;
+
+    fn backend(url: &str, o: HealthCheckOverride) -> Backend {
+        Backend::new("b", url.parse().unwrap()).health_check(o)
+    }
+
+    fn at(host: Option<&str>, port: Option<u16>) -> HealthCheckOverride {
+        HealthCheckOverride { host: host.map(str::to_owned), port, ..Default::default() }
+    }
+
+    fn plan(url: &str, o: HealthCheckOverride) -> Result<Option<Plan>, HealthCheckError> {
+        HealthCheck::default().plan(&backend(url, o))
+    }
+
+    #[test]
+    fn overrides_are_applied() {
+        let o = HealthCheckOverride {
+            path: Some("/ready".into()),
+            interval: Some(Duration::from_secs(15)),
+            healthy_threshold: Some(7),
+            ..Default::default()
+        };
+        let plan = plan("http://127.0.0.1:1/base", o).unwrap().unwrap();
+        let wanted = HealthCheck::http("/ready").interval(Duration::from_secs(15)).thresholds(3, 7);
+        assert_eq!(plan.settings, wanted);
+        assert_eq!(plan.target.base_path(), "/base");
+        let off = HealthCheckOverride { enabled: Some(false), ..Default::default() };
+        assert_eq!(HealthCheck::default().plan(&backend("https://x", off)), Ok(None));
+    }
+
+    #[test]
+    fn host_and_port_say_where_the_check_goes() {
+        for (url, host, port, authority) in [
+            ("http://10.0.0.1:81", None, None, "10.0.0.1:81"),
+            ("http://10.0.0.1:81", None, Some(82), "10.0.0.1:82"),
+            ("http://[::1]:81", None, Some(80), "[::1]"),
+            ("http://10.0.0.1:81", Some("a.internal"), None, "a.internal:81"),
+            ("http://10.0.0.1:81", Some("fe80::1"), Some(1), "[fe80::1]:1"),
+            ("http://10.0.0.1:81", Some("[fe80::1]"), Some(1), "[fe80::1]:1"),
+            ("unix:/a.sock", None, None, "localhost"),
+            ("unix:/a.sock", Some("127.0.0.1"), Some(80), "127.0.0.1"),
+        ] {
+            let target = plan(url, at(host, port)).unwrap().unwrap().target;
+            assert_eq!(target.authority(), authority);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_refused_with_the_backend_and_the_field() {
+        for (url, host, port, wanted) in [
+            ("http://a", None, Some(0), "health_check.port = 0"),
+            ("http://a", Some(""), None, "health_check.host = \"\""),
+            ("http://a", Some("a/b"), None, "health_check.host = \"a/b\""),
+            ("http://a", Some("a:80"), None, "health_check.host = \"a:80\""),
+            ("http://a", Some("u@a"), None, "health_check.host = \"u@a\""),
+            ("unix:/a.sock", Some("a"), None, "give port, too"),
+            ("unix:/a.sock", None, Some(80), "give host, too"),
+            ("https://a", None, None, "https health checks are not built yet"),
+        ] {
+            let error = plan(url, at(host, port)).unwrap_err().to_string();
+            assert!(error.starts_with("backend \"b\": ") && error.contains(wanted), "{error}");
+        }
+        let o = HealthCheckOverride { timeout: Some(Duration::ZERO), ..Default::default() };
+        let error = plan("http://a", o).unwrap_err().to_string();
+        assert!(error.contains("health_check.timeout = 0ns"), "{error}");
+    }
+
+    #[test]
+    fn tcp_checks_do_not_mind_https() {
+        let https = Backend::new("b", "https://a".parse().unwrap());
+        assert!(HealthCheck::tcp().plan(&https).unwrap().is_some());
+    }
+}

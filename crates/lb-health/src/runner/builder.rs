@@ -1,0 +1,79 @@
+//! How a checker is put together.
+
+use super::publish::Publisher;
+use super::registry::Registry;
+use super::{EVENTS_CAPACITY, HealthChecker, Inner};
+use crate::check::{self, Check};
+use crate::{HealthCheck, HealthCheckError, Plan};
+use lb_types::{Backend, HealthSink};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, Semaphore};
+
+pub(super) type Factory = dyn Fn(&Backend, &Plan) -> Result<Arc<dyn Check>, HealthCheckError> + Send + Sync;
+pub(super) type WallClock = dyn Fn() -> u64 + Send + Sync;
+
+/// Puts a [`HealthChecker`] together; made by [`HealthChecker::builder`].
+#[must_use]
+pub struct HealthCheckerBuilder {
+    settings: HealthCheck,
+    sink: Arc<dyn HealthSink>,
+    factory: Arc<Factory>,
+    wall_clock: Arc<WallClock>,
+    seed: Option<u64>,
+}
+
+impl HealthCheckerBuilder {
+    pub(super) fn new(settings: HealthCheck, sink: Arc<dyn HealthSink>) -> Self {
+        let (factory, wall_clock) = (Arc::new(check::for_plan), Arc::new(unix_ms));
+        Self { settings, sink, factory, wall_clock, seed: None }
+    }
+
+    /// Makes jitter the same on every run. Without it, it is random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Where `last_check` comes from, in Unix milliseconds; by default the operating system's clock.
+    pub fn wall_clock(mut self, unix_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.wall_clock = Arc::new(unix_ms);
+        self
+    }
+
+    /// What makes the checks, once for each backend and each of its changes; by default [`check::for_plan`], which a factory may
+    /// call for what it does not do otherwise.
+    pub fn check_with(
+        mut self,
+        factory: impl Fn(&Backend, &Plan) -> Result<Arc<dyn Check>, HealthCheckError> + Send + Sync + 'static,
+    ) -> Self {
+        self.factory = Arc::new(factory);
+        self
+    }
+
+    /// The checker, without backends and at rest.
+    ///
+    /// # Errors
+    /// [`HealthCheckError::BadSetting`], as [`HealthCheck::validate`].
+    pub fn build(self) -> Result<HealthChecker, HealthCheckError> {
+        let Self { settings, sink, factory, wall_clock, seed } = self;
+        settings.validate()?;
+        Ok(HealthChecker(Arc::new(Inner {
+            permits: Arc::new(Semaphore::new(settings.max_concurrent)),
+            settings,
+            factory,
+            wall_clock,
+            seed,
+            registry: Registry::default(),
+            publisher: Publisher::new(sink, EVENTS_CAPACITY),
+            changed: Notify::new(),
+            running: AtomicBool::new(false),
+        })))
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
