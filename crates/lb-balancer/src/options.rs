@@ -1,0 +1,13 @@
+//! What a caller may say about one selection.
+
+use lb_types::BackendId;
+
+/// Options of one selection. `Default` asks for nothing special.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SelectOptions {
+    /// Never these backends.
+    pub exclude: Vec<BackendId>,
+    /// The key of a hash algorithm, instead of what the algorithm would take from the request.
+    pub key: Option<Box<[u8]>>,
+}
