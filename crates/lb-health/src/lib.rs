@@ -1,4 +1,54 @@
 //! Is it up? Active health checks with thresholds, jitter and events.
+//!
+//! A `HealthChecker` checks a set of backends on a schedule or when asked, keeps a status of each, and tells every change of
+//! verdict to a sink (a pool, say), to callbacks and to a stream of events. What it decides by is pure and usable alone.
+//!
+//! | module | what it holds | needs |
+//! |---|---|---|
+//! | [`hysteresis`] | rise and fall: results in, verdicts out | – |
+//! | [`schedule`] | when the next check is due | – |
+//! | [`HealthCheck`], [`Plan`] | settings, their bounds, and what one backend makes of them | – |
+#![cfg_attr(
+    feature = "runtime",
+    doc = "| [`check`] | one check: the `Check` trait, TCP, HTTP | `runtime`, `http` |"
+)]
+#![cfg_attr(feature = "runtime", doc = "| [`runner`] | the tokio shell: `HealthChecker` | `runtime` |")]
+//!
+//! Features: `http` (the default) has everything; `runtime` leaves out HTTP checks and hyper; without either only the pure parts
+//! are built, which know no tokio and no clock. `serde` derives `Serialize` for statuses and events.
+//!
+#![cfg_attr(feature = "runtime", doc = "```")]
+#![cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+//! use lb_health::{HealthCheck, HealthChecker, NoSink};
+//! use lb_types::{Backend, HealthEvent};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?; // a backend
+//! let url = format!("http://{}", listener.local_addr()?).parse()?;
+//!
+//! let settings = HealthCheck::tcp().interval(Duration::from_millis(50)).thresholds(2, 1);
+//! let checker = HealthChecker::new(settings, Arc::new(NoSink))?;
+//! checker.on_event(|event| println!("{event:?}"));
+//! checker.set_backends(vec![Backend::new("a", url)])?;
+//!
+//! // By hand …
+//! assert!(checker.check_backend("a").await?.healthy);
+//!
+//! // … or on schedule, until the guard is dropped.
+//! let mut events = checker.events();
+//! let running = checker.start()?;
+//! drop(listener);
+//! assert!(matches!(events.recv().await?, HealthEvent::BackendUnhealthy { id, .. } if id == "a"));
+//! running.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Not here yet: a look at the answer's body, HTTPS, gRPC, custom checks by a closure, and passive detection. What the settings
+//! cannot ask for yet they do not have; an `https` backend with an HTTP check is refused when it is set.
+
 #[cfg(feature = "runtime")]
 pub mod check;
 mod error;

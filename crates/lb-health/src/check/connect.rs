@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 /// The most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
+#[cfg_attr(not(feature = "http"), allow(dead_code))] // TCP checks open it, and do no more
 pub(super) enum Connection {
     Tcp(TcpStream),
     #[cfg(unix)]
@@ -24,15 +25,15 @@ pub(super) async fn connect(address: &Address) -> Result<Connection, CheckError>
     match address {
         Address::Tcp { host: Host::Ip(ip), port } => {
             let at = SocketAddr::new(*ip, *port);
-            TcpStream::connect(at).await.map(Connection::Tcp).map_err(|e| failed(at, &e))
+            TcpStream::connect(at).await.map(Connection::Tcp).map_err(|e| failed(&at, &e))
         }
         Address::Tcp { host: Host::Name(name), port } => by_name(name, *port).await.map(Connection::Tcp),
         #[cfg(unix)]
         Address::Unix(path) => {
-            UnixStream::connect(path).await.map(Connection::Unix).map_err(|e| failed(path.display(), &e))
+            UnixStream::connect(path).await.map(Connection::Unix).map_err(|e| failed(&path.display(), &e))
         }
         #[cfg(not(unix))]
-        Address::Unix(path) => Err(failed(path.display(), &io::ErrorKind::Unsupported.into())),
+        Address::Unix(path) => Err(failed(&path.display(), &io::ErrorKind::Unsupported.into())),
     }
 }
 
@@ -43,12 +44,12 @@ async fn by_name(name: &str, port: u16) -> Result<TcpStream, CheckError> {
     for at in addresses.take(ADDRESSES_MAX) {
         match TcpStream::connect(at).await {
             Ok(stream) => return Ok(stream),
-            Err(e) => error = failed(at, &e),
+            Err(e) => error = failed(&at, &e),
         }
     }
     Err(error)
 }
 
-fn failed(address: impl ToString, error: &io::Error) -> CheckError {
+fn failed(address: &impl ToString, error: &io::Error) -> CheckError {
     CheckError::Connect { address: address.to_string(), error: error.to_string() }
 }

@@ -30,7 +30,9 @@ async fn refused_and_unknown_names_fail() {
     assert!(failure(tcp(), backend).await.contains("refused"));
     let nowhere = "http://nowhere.invalid:80".parse().unwrap();
     let error = failure(tcp(), Backend::new("b", nowhere)).await;
-    assert!(error.starts_with("cannot resolve nowhere.invalid: "), "{error}");
+    // A machine without any name server may wait for one in vain.
+    let said = ["cannot resolve nowhere.invalid: ", "no result within "];
+    assert!(said.iter().any(|s| error.starts_with(s)), "{error}");
 }
 
 /// A full accept queue leaves connections without an answer: Linux drops the handshake.
