@@ -1,5 +1,6 @@
 //! The tasks of the project: `cargo xtask --help`.
 
+mod bench;
 mod children;
 mod ci;
 mod clock;
@@ -38,6 +39,11 @@ enum Task {
     Deps,
     /// Assert the house rules that no compiler knows: sizes, marks, links, manifests.
     Tidy,
+    /// Measure edge-lb and its peers side by side (docs/benchmarks.md).
+    ///
+    /// Compares CPU microseconds per proxied request, which repeats on a noisy machine, in turn and over several rounds.
+    /// Prints a table and writes JSON, Markdown and SVG.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(options),
         Task::Deps => deps::run(),
         Task::Tidy => tidy::run(),
+        Task::Bench(options) => bench::run(&options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
