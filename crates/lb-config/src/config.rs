@@ -1,0 +1,220 @@
+//! What the program runs on: everything resolved, every default filled in.
+
+use crate::ListenAddress;
+use lb_core::PoolSettings;
+use lb_health::HealthCheck;
+use lb_types::Backend;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole configuration. `Default` has every documented default and neither listeners nor pools.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Worker threads, 1–1024. `None`: one for each CPU that the process may use.
+    pub workers: Option<usize>,
+    /// Where clients connect, at least one.
+    pub listeners: Vec<Listener>,
+    /// The admin address. `None`: there is none.
+    pub admin: Option<Admin>,
+    /// The pools by name; exactly one until routes are built.
+    pub pools: BTreeMap<String, Pool>,
+    /// How long open requests may finish after SIGTERM, default 30 s.
+    pub shutdown_grace: Duration,
+    /// The program's own log.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            listeners: Vec::new(),
+            admin: None,
+            pools: BTreeMap::new(),
+            shutdown_grace: Duration::from_secs(30),
+            log: Log::default(),
+        }
+    }
+}
+
+/// An address that clients connect to, with its time-outs and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listener {
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// From the first byte of a request to the end of its head, default 10 s.
+    pub header_timeout: Duration,
+    /// The longest gap between two parts of a request's body, default 60 s.
+    pub body_timeout: Duration,
+    /// How long a connection may wait for its next request, default 75 s.
+    pub idle_timeout: Duration,
+    /// The most client connections open at once, over all workers, default 10 000.
+    pub max_connections: usize,
+    /// The most header lines of a request, default 100.
+    pub max_header_count: usize,
+    /// The most bytes of request line and headers together, default 64 KiB, at least 8 KiB.
+    pub max_header_bytes: usize,
+}
+
+impl Listener {
+    /// A listener with the default time-outs and limits.
+    pub fn new(address: ListenAddress) -> Self {
+        Self {
+            address,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            max_connections: 10_000,
+            max_header_count: 100,
+            max_header_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// The admin address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Admin {
+    /// Where to listen: a loopback address.
+    pub address: SocketAddr,
+}
+
+impl Admin {
+    /// The admin address. From a file it is always loopback; the caller answers for any other.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+}
+
+/// Backends that serve the same, and how one is chosen.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pool {
+    /// Algorithm and the rules around it.
+    pub settings: PoolSettings,
+    /// Active health checks. `None`: no checks, every backend counts as healthy.
+    pub health_check: Option<HealthCheck>,
+    /// Where to find more backends. `None`: only `backends`.
+    pub discovery: Option<Discovery>,
+    /// The backends that the file lists, their ids unique.
+    pub backends: Vec<Backend>,
+    /// How long connecting to a backend may take, default 30 s.
+    pub connection_timeout: Duration,
+    /// From the end of the request to the head of the response, default 60 s.
+    pub first_byte_timeout: Duration,
+    /// The longest gap between two parts of the response's body, default 60 s.
+    pub idle_timeout: Duration,
+    /// The whole exchange, retries included, default none.
+    pub total_timeout: Option<Duration>,
+    /// How often a request is tried again, beyond the first try, default 3.
+    pub max_retries: u32,
+    /// Whether a backend sees the `Host` that the client sent (the default), or its own authority.
+    pub preserve_host: bool,
+}
+
+impl Default for Pool {
+    /// No backends.
+    fn default() -> Self {
+        Self {
+            settings: PoolSettings::default(),
+            health_check: None,
+            discovery: None,
+            backends: Vec::new(),
+            connection_timeout: Duration::from_secs(30),
+            first_byte_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            total_timeout: None,
+            max_retries: 3,
+            preserve_host: true,
+        }
+    }
+}
+
+/// Where to find backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Discovery {
+    /// From DNS.
+    Dns {
+        /// The name to resolve.
+        name: String,
+        /// The port of every backend; 0 with [`DnsRecord::Srv`], whose answers carry ports.
+        port: u16,
+        /// Which records to ask for.
+        record: DnsRecord,
+        /// How often to ask. `None`: when the answer's time to live ends.
+        interval: Option<Duration>,
+    },
+    /// From a watched file, read by [`parse_backends`](crate::parse_backends).
+    File {
+        /// The file; [`load`](crate::load) makes it relative to the configuration file's folder.
+        path: PathBuf,
+    },
+}
+
+/// Which DNS records tell the backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DnsRecord {
+    /// A and AAAA: addresses, with the port from the configuration.
+    #[default]
+    Address,
+    /// SRV: names, ports, weights and priorities.
+    Srv,
+}
+
+/// The program's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Log {
+    /// What is logged: this level and those more severe.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names say it
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Every level, the quietest first.
+    pub const ALL: [Self; 6] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The level as the file says it; `tracing`'s filters take the same words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,127 @@
+//! From the tree that the user typed to the configuration that the program runs on: parse, don't validate.
+//!
+//! Every function here records what is wrong and goes on with a default, so that one run finds all errors; the value
+//! it returns is used only if none was recorded.
+
+mod algorithm;
+mod backend;
+mod discovery;
+mod health;
+mod listener;
+mod pool;
+
+use crate::config::{Config, Log, LogFormat, LogLevel};
+use crate::diagnostic::Sink;
+use crate::node::{Node, Span, Value, shorten};
+use crate::reader::Reader;
+use crate::schema;
+use lb_types::Backend;
+use std::time::Duration;
+
+/// The configuration of a whole file.
+pub(crate) fn config(root: &Node, sink: &Sink<'_>) -> Option<Config> {
+    let r = Reader::new(sink, &schema::ROOT, root, Span::default(), "the file")?;
+    let mut config =
+        Config { workers: r.field("workers").integer(1..=1024).map(u32_to_usize), ..Config::default() };
+    if let Some(grace) = r.field("shutdown_grace").duration_or_zero() {
+        config.shutdown_grace = grace;
+    }
+    if let Some(log) = r.field("log").table() {
+        config.log = self::log(&log);
+    }
+    let listeners = r.field("listeners");
+    let seen = if listeners.is_present() {
+        if listeners.len() == Some(0) {
+            let help = "add { address = \"127.0.0.1:8080\" }";
+            listeners.error("`listeners` must have at least one listener").help(help);
+        }
+        listener::listeners(&listeners.tables(), &mut config.listeners)
+    } else {
+        let help = "add [[listeners]] with address = \"127.0.0.1:8080\"";
+        sink.error(Span::default(), "missing key `listeners`: there is no address to listen on").help(help);
+        listener::Seen::default()
+    };
+    if let Some(admin) = r.field("admin").table() {
+        config.admin = listener::admin(&admin, &seen);
+    }
+    pools(&r, sink, &mut config);
+    Some(config)
+}
+
+fn u32_to_usize(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn log(r: &Reader<'_>) -> Log {
+    let levels = LogLevel::ALL.map(|l| (l.as_str(), l));
+    Log {
+        level: r.field("level").choice(&levels).unwrap_or_default(),
+        format: r
+            .field("format")
+            .choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+            .unwrap_or_default(),
+    }
+}
+
+fn pools(r: &Reader<'_>, sink: &Sink<'_>, config: &mut Config) {
+    let field = r.field("pools");
+    let none = !field.is_present();
+    let named = field.named_tables();
+    if none {
+        let help = "add [[pools.main.backends]] with url = \"http://127.0.0.1:9001\"";
+        sink.error(Span::default(), "missing key `pools`: there is no backend to send requests to")
+            .help(help);
+    } else if field.len() == Some(0) {
+        field.error("`pools` must have one pool").help("add a table `pools.main` with a list `backends`");
+    }
+    for (i, (name, pool)) in named.iter().enumerate() {
+        check_pool_name(name, pool, sink);
+        if i > 0 {
+            let message = format!(
+                "pool `{}` is one too many: several pools need routes, which are not built yet",
+                shorten(name)
+            );
+            sink.error(pool.span, message)
+                .help(format!("keep one pool; `{}` comes first", shorten(named[0].0)));
+        }
+        config.pools.insert((*name).to_owned(), pool::pool(name, pool));
+    }
+}
+
+/// A pool's name stands in metrics, log lines and the admin API's paths.
+fn check_pool_name(name: &str, pool: &Reader<'_>, sink: &Sink<'_>) {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !(1..=64).contains(&name.len()) || !name.chars().all(good) || name.starts_with(['.', '-']) {
+        let message = format!("bad pool name \"{}\"", shorten(name));
+        sink.error(pool.span, message)
+            .help("a pool's name has 1 to 64 letters, digits, `-`, `_` and `.`, and starts with a letter, digit or `_`");
+    }
+}
+
+/// The backends of a file that discovery reads: a table with the list `backends`, or the list alone.
+pub(crate) fn backends(root: &Node, sink: &Sink<'_>) -> Option<Vec<Backend>> {
+    let whole;
+    let root = if matches!(root.value, Value::List(_)) {
+        let entry =
+            crate::node::Entry { key: "backends".to_owned(), key_span: root.span, node: root.clone() };
+        whole = Node { value: Value::Table(vec![entry]), span: root.span };
+        &whole
+    } else {
+        root
+    };
+    let r = Reader::new(sink, &schema::BACKENDS_FILE, root, Span::default(), "the file")?;
+    let field = r.field("backends").required();
+    Some(backend::backends(&field.tables(), None, "the file"))
+}
+
+/// Sets a field where the file says something valid.
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// Sets a duration of at least a nanosecond where the file says a valid one.
+fn set_duration(slot: &mut Duration, r: &Reader<'_>, name: &str) {
+    set(slot, r.field(name).duration());
+}

@@ -1,0 +1,133 @@
+//! A pool: its settings, and what must hold between them and its backends.
+
+use super::algorithm;
+use super::backend;
+use super::discovery;
+use super::health::{self, PoolCheck};
+use super::{set, set_duration};
+use crate::config::Pool;
+use crate::node::shorten;
+use crate::reader::Reader;
+use lb_core::settings::{Algorithm, Locality, PoolSettings, SlowStart};
+use lb_types::Backend;
+
+pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
+    let mut pool = Pool::default();
+    let chosen = r.field("algorithm");
+    let algorithm = algorithm::algorithm(&chosen);
+    let known = algorithm.is_some() || !chosen.is_present();
+    set(&mut pool.settings.algorithm, algorithm);
+    settings(r, &mut pool.settings);
+    if known {
+        agreement(r, &pool.settings);
+    }
+    exchange(r, &mut pool);
+    let checks = r.field("health_check");
+    let mut pool_check = Some(PoolCheck::Absent);
+    if checks.is_present() {
+        pool_check = None;
+        if let Some(c) = checks.table() {
+            let (check, kind) = health::check(&c);
+            pool.health_check = check;
+            pool_check = Some(kind);
+        }
+    }
+    let discovery = r.field("discovery");
+    // A section that is wrong was meant to find something; one that is switched off was not.
+    let mut finds = discovery.is_present();
+    if let Some(d) = discovery.table() {
+        finds = d.enabled();
+        pool.discovery = discovery::discovery(&d).filter(|_| finds);
+    }
+    let list = r.field("backends");
+    let readers = list.tables();
+    let place = format!("pool `{}`", shorten(name));
+    pool.backends = backend::backends(&readers, pool_check, &place);
+    if !finds {
+        let listed = if list.is_present() { list.len() } else { Some(0) };
+        if listed == Some(0) {
+            let help = "add a backend with url = \"http://127.0.0.1:9001\", or `discovery`";
+            r.sink.error(list.key_span(), format!("{place} has no backends")).help(help);
+        }
+        if listed == Some(pool.backends.len()) {
+            usable(r, &pool, &place);
+        }
+    }
+    pool
+}
+
+/// What a pool without discovery needs of its backends.
+fn usable(r: &Reader<'_>, pool: &Pool, place: &str) {
+    let backends = &pool.backends;
+    if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
+        let message = format!("every backend of {place} has weight 0, so it would take no new requests");
+        r.sink.error(r.field("backends").key_span(), message).help("give at least one a weight of 1 or more");
+    }
+    let subset = &pool.settings.subset;
+    let matches = |b: &Backend| subset.iter().all(|(k, v)| b.metadata.get(k) == Some(v));
+    if !subset.is_empty() && !backends.is_empty() && !backends.iter().any(matches) {
+        let message = format!("no backend of {place} has the metadata that `subset` asks for");
+        r.field("subset").error(message);
+    }
+}
+
+fn settings(r: &Reader<'_>, s: &mut PoolSettings) {
+    s.max_connections = r.field("max_connections").integer(1..=u32::MAX);
+    set(&mut s.panic_threshold, r.field("panic_threshold").integer(0..=100));
+    set(&mut s.subset, r.field("subset").text_map());
+    set(&mut s.overprovisioning_percent, r.field("overprovisioning_percent").integer(100..=1000));
+    set(&mut s.latency_histograms, r.field("latency_histograms").boolean());
+    if let Some(t) = r.field("slow_start").table() {
+        let mut slow = SlowStart::default();
+        set_duration(&mut slow.window, &t, "window");
+        set(&mut slow.aggression, t.field("aggression").positive(100.0));
+        set(&mut slow.min_weight_percent, t.field("min_weight_percent").integer(1..=100));
+        s.slow_start = t.enabled().then_some(slow);
+    }
+    if let Some(t) = r.field("locality").table() {
+        let zone = t.field("zone").required().text();
+        let zone = zone.filter(|_| t.enabled());
+        s.locality = zone.map(|zone| Locality { zone: zone.to_owned() });
+    }
+}
+
+/// What an algorithm asks of other keys.
+fn agreement(r: &Reader<'_>, s: &PoolSettings) {
+    use Algorithm as A;
+    let (algorithm, name) = (&s.algorithm, s.algorithm.name());
+    let hashes = matches!(algorithm, A::IpHash(_) | A::Maglev(_) | A::RingHash(_) | A::Rendezvous(_));
+    let slow = r.field("slow_start");
+    if hashes && s.slow_start.is_some() {
+        let message =
+            format!("`slow_start` does nothing with `{name}`, which sends each key where it belongs");
+        r.sink.error(slow.key_span(), message).help("remove it, or choose another algorithm");
+    }
+    let tracking = r.field("connection_tracking");
+    if tracking.boolean() == Some(false) {
+        let counts =
+            matches!(algorithm, A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_));
+        let bounded = matches!(algorithm, A::Maglev(h) | A::RingHash(h) | A::Rendezvous(h) if h.balance_factor.is_some());
+        let message = if counts {
+            format!("`connection_tracking` cannot be off: `{name}` needs it")
+        } else if bounded {
+            "`connection_tracking` cannot be off: `hash_balance_factor` needs it".to_owned()
+        } else {
+            "switching `connection_tracking` off is not built yet".to_owned()
+        };
+        tracking.error(message).help("remove the key: tracking is always on");
+    }
+}
+
+/// Time-outs, retries and what is sent on.
+fn exchange(r: &Reader<'_>, pool: &mut Pool) {
+    set_duration(&mut pool.connection_timeout, r, "connection_timeout");
+    if let Some(t) = r.field("timeouts").table() {
+        set_duration(&mut pool.first_byte_timeout, &t, "first_byte");
+        set_duration(&mut pool.idle_timeout, &t, "idle");
+        pool.total_timeout = t.field("total").duration();
+    }
+    if let Some(t) = r.field("retry_policy").table() {
+        set(&mut pool.max_retries, t.field("max_retries").integer(0..=100_u32));
+    }
+    set(&mut pool.preserve_host, r.field("preserve_host").boolean());
+}
