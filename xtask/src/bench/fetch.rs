@@ -56,11 +56,13 @@ impl Peer {
 
     /// The first line of what the program says about its version.
     pub(super) fn version(self, program: &Path) -> String {
-        match self {
+        let line = match self {
             Peer::Nginx | Peer::Haproxy => tools::version(program, "-v"),
             Peer::Envoy | Peer::Pingora => tools::version(program, "--version"),
             Peer::Caddy => tools::version(program, "version"),
-        }
+        };
+        // `nginx version: nginx/1.22.1`, `…/envoy  version: 9e55…`: the path of a machine is no part of a version.
+        line.rsplit_once("version: ").map_or(line.clone(), |(_, version)| version.to_owned())
     }
 }
 

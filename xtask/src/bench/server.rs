@@ -33,7 +33,6 @@ pub(super) enum Kind {
 pub(super) struct Server {
     pub(super) port: u16,
     group: Group,
-    name: String,
     log: PathBuf,
 }
 
@@ -63,14 +62,13 @@ impl Origin {
         let values =
             Values { port: 0, admin: 0, origins: ports, clients: limits.clients, files: limits.files };
         fs::write(folder.join("origin.conf"), fill(config::ORIGIN, &values)?).context("origin.conf")?;
-        let mut server =
-            spawn("origin", &mut nginx_command(nginx, &folder, "origin.conf"), &folder, ports[0])?;
-        server.wait()?;
+        let mut server = spawn(&mut nginx_command(nginx, &folder, "origin.conf"), &folder, ports[0])?;
+        server.wait().context("origin")?;
         Ok(Origin { ports, server })
     }
 
     pub(super) fn check(&mut self) -> Result<()> {
-        self.server.check()
+        self.server.check().context("origin")
     }
 }
 
@@ -112,7 +110,7 @@ impl Subject {
                 command.arg(port.to_string()).args(origin.ports.map(|port| port.to_string()));
             }
         }
-        let mut server = spawn(&self.name, &mut command, &folder, port)?;
+        let mut server = spawn(&mut command, &folder, port)?;
         server.wait()?;
         Ok(server)
     }
@@ -127,25 +125,24 @@ impl Server {
     pub(super) fn check(&mut self) -> Result<()> {
         match self.group.try_wait()? {
             None => Ok(()),
-            Some(status) => {
-                Err(Error::new(format!("{} ended by itself ({status}){}", self.name, log_tail(&self.log))))
-            }
+            Some(status) => Err(Error::new(format!("it ended by itself ({status}){}", log_tail(&self.log)))),
         }
     }
 
     fn wait(&mut self) -> Result<()> {
         let port = self.port;
-        wait_until_up(port, "/small", || self.check())
-            .map_err(|cause| Error::new(format!("{}: {cause}{}", self.name, log_tail(&self.log))))
+        let Err(cause) = wait_until_up(port, "/small", || self.check()) else { return Ok(()) };
+        self.check()?; // if it ended, that is the cause
+        Err(Error::new(format!("{cause}{}", log_tail(&self.log))))
     }
 }
 
-fn spawn(name: &str, command: &mut Command, folder: &Path, port: u16) -> Result<Server> {
+fn spawn(command: &mut Command, folder: &Path, port: u16) -> Result<Server> {
     let log = folder.join("output.log");
     let file = File::create(&log).context(log.display())?;
     let copy = file.try_clone().context(log.display())?;
     let group = Group::spawn(command.current_dir(folder).stdin(Stdio::null()).stdout(file).stderr(copy))?;
-    Ok(Server { port, group, name: name.to_owned(), log })
+    Ok(Server { port, group, log })
 }
 
 fn nginx_command(nginx: &Path, folder: &Path, config: &str) -> Command {
