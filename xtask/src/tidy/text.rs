@@ -19,8 +19,12 @@ const MARKS: [&str; 5] = [
     concat!("XX", "X"),
 ];
 
-/// Waiting for time to pass in a test: it fails on a slow machine and wastes time on a fast one.
-const SLEEPS: [&str; 2] = [concat!("thread::sl", "eep("), concat!("time::sl", "eep(")];
+/// Waiting for real time to pass in a test: it fails on a slow machine and wastes time on a fast one.
+const THREAD_SLEEP: &str = concat!("thread::sl", "eep(");
+/// The same, unless tokio's clock is paused: then no real time passes.
+const ASYNC_SLEEP: &str = concat!("time::sl", "eep(");
+/// What pauses tokio's clock for a test.
+const PAUSED: &str = "start_paused";
 
 /// Where people keep their checkouts; a path below one of them exists on one machine only.
 const HOMES: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
@@ -40,9 +44,13 @@ pub(super) fn check(file: &Path, content: &str) -> Vec<Finding> {
         }
     }
     let mut testing = in_tests;
+    let mut paused = content.contains(PAUSED); // for helpers above the first test
     let mut above = "";
     for (at, line) in content.lines().enumerate() {
         testing |= line.trim_start().starts_with("#[cfg(test)]");
+        if line.trim_start().starts_with("#[test]") || line.trim_start().starts_with("#[tokio::test") {
+            paused = line.contains(PAUSED);
+        }
         let mut report = |rule: &str, message: String| {
             if !excused(line, rule) && !excused(above, rule) {
                 findings.push(Finding { file: file.to_path_buf(), line: at + 1, message });
@@ -52,7 +60,7 @@ pub(super) fn check(file: &Path, content: &str) -> Vec<Finding> {
             if let Some(mark) = MARKS.iter().find(|mark| has_word(line, mark)) {
                 report("mark", format!("`{}` marks unfinished work", mark.trim_end_matches('(')));
             }
-            if testing && let Some(sleep) = SLEEPS.iter().find(|sleep| line.contains(**sleep)) {
+            if testing && let Some(sleep) = real_sleep(line, paused) {
                 report("sleep", format!("`{sleep}…)` in a test: wait for the event, within a bound"));
             }
             if line.contains('\t') {
@@ -76,6 +84,13 @@ fn is_test(file: &Path) -> bool {
         ["tests", "benches", "examples"].iter().any(|name| component.as_os_str() == *name)
     };
     file.components().any(named) || file.file_name() == Some(OsStr::new("tests.rs"))
+}
+
+/// The call on this line that waits for real time.
+fn real_sleep(line: &str, paused: bool) -> Option<&'static str> {
+    [(THREAD_SLEEP, true), (ASYNC_SLEEP, !paused)]
+        .into_iter()
+        .find_map(|(sleep, is_real)| (is_real && line.contains(sleep)).then_some(sleep))
 }
 
 fn excused(line: &str, rule: &str) -> bool {
@@ -108,7 +123,7 @@ fn has_path(line: &str, home: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXCUSE, HOMES, MARKS, SLEEPS, check};
+    use super::{ASYNC_SLEEP, EXCUSE, HOMES, MARKS, PAUSED, THREAD_SLEEP, check};
     use std::path::Path;
 
     fn messages(file: &str, content: &str) -> Vec<String> {
@@ -137,7 +152,7 @@ mod tests {
 
     #[test]
     fn sleeps_are_found_in_tests_only() {
-        let sleep = format!("    std::{}x);", SLEEPS[0]);
+        let sleep = format!("    std::{THREAD_SLEEP}x);");
         assert!(messages("crates/a/src/lib.rs", &sleep).is_empty());
         assert_eq!(messages("crates/a/tests/all.rs", &sleep).len(), 1);
         let module = format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{sleep}\n}}");
@@ -148,8 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn virtual_time_may_pass() {
+        let test = |attribute: &str, sleep: &str| {
+            messages(
+                "tests/a.rs",
+                &format!("#[test]\nfn a() {{}}\n{attribute}\nasync fn b() {{ {sleep}x) }}"),
+            )
+        };
+        let paused = format!("#[tokio::test({PAUSED} = true)]");
+        assert!(test(&paused, ASYNC_SLEEP).is_empty());
+        assert_eq!(test("#[tokio::test]", ASYNC_SLEEP).len(), 1);
+        assert_eq!(test(&paused, THREAD_SLEEP).len(), 1);
+    }
+
+    #[test]
     fn an_excuse_needs_its_rule_and_a_reason() {
-        let sleep = format!("std::{}x);", SLEEPS[0]);
+        let sleep = format!("std::{THREAD_SLEEP}x);");
         let excused =
             |excuse: &str| messages("tests/a.rs", &format!("// {EXCUSE} {excuse}\n{sleep}")).is_empty();
         assert!(excused("sleep: the poll of a bounded wait"));
