@@ -67,4 +67,4 @@ pub use plan::{Plan, Target};
 #[cfg(feature = "runtime")]
 pub use runner::{EVENTS_CAPACITY, HealthChecker, HealthCheckerBuilder, NoSink, RunningChecker};
 pub use settings::{CheckKind, HealthCheck, HttpCheck};
-pub use validate::{CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, PATH_BYTES_MAX, SHORTEST};
+pub use validate::{CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, OWN_HEADERS, PATH_BYTES_MAX, SHORTEST};

@@ -103,14 +103,14 @@ mod tests {
         assert_eq!(track.record(&id, result(Some("one"), 9000), t), None);
         let event = track.record(&id, result(Some("two"), 9000), t);
         assert_eq!(event, Some(HealthEvent::BackendUnhealthy { id: id.clone(), error: "two".into() }));
-        assert_eq!(track.record(&id, result(None, 90), t), None);
+        assert_eq!(track.record(&id, result(None, 170), t), None);
 
         let wanted = HealthStatus {
             healthy: false,
             last_check: Some(42),
             consecutive_successes: 1,
             consecutive_failures: 0,
-            average_latency: Some(90.0), // 80, then 80 + 80/8, then 90; failures do not count
+            average_latency: Some(100.0), // 80, then 80 + 80/8, then 90 + 80/8; failures do not count
             last_error: Some("two".into()),
             details: Some("seen".into()),
         };

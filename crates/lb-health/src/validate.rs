@@ -18,8 +18,8 @@ pub const CONCURRENT_MAX: usize = 4096;
 /// The longest path, in bytes; servers commonly accept 8 KiB for the whole request head.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// Headers that say how the message is framed or the connection used: the checker's own business.
-const OWN_HEADERS: [&str; 6] =
+/// Headers (in lower case) that say how the message is framed or the connection used: the checker's own business.
+pub const OWN_HEADERS: [&str; 6] =
     ["connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"];
 
 impl HealthCheck {

@@ -99,8 +99,8 @@ pub enum CheckError {
 /// The check that `plan` asks for.
 ///
 /// # Errors
-/// [`HealthCheckError::FeatureOff`] for an HTTP check in a build without the `http` feature, and what [`http::HttpProbe::new`]
-/// refuses.
+/// [`HealthCheckError::FeatureOff`] for an HTTP check in a build without the `http` feature, and what the HTTP
+/// probe's constructor refuses.
 pub fn for_plan(_backend: &Backend, plan: &Plan) -> Result<Arc<dyn Check>, HealthCheckError> {
     match &plan.settings.kind {
         CheckKind::Tcp => Ok(Arc::new(tcp::TcpProbe::new(&plan.target))),

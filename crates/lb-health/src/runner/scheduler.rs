@@ -55,9 +55,8 @@ impl PartialOrd for Due {
 /// Checks until dropped.
 pub(super) async fn run(inner: Arc<Inner>) -> std::convert::Infallible {
     let rng = inner.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-    let origin = Instant::now();
-    let (due, under_way) = (BinaryHeap::new(), JoinSet::new());
-    let mut s = Scheduler { inner, origin, rng, due, pushed: 0, under_way };
+    let mut s = Scheduler::new(inner, rng);
+    let origin = s.origin;
     s.admit(true);
     let mut permit: Option<OwnedSemaphorePermit> = None;
     loop {
@@ -82,6 +81,11 @@ pub(super) async fn run(inner: Arc<Inner>) -> std::convert::Infallible {
 }
 
 impl Scheduler {
+    fn new(inner: Arc<Inner>, rng: fastrand::Rng) -> Self {
+        let (due, under_way) = (BinaryHeap::new(), JoinSet::new());
+        Self { inner, origin: Instant::now(), rng, due, pushed: 0, under_way }
+    }
+
     fn now(&self) -> Nanos {
         self.origin.elapsed().into()
     }
@@ -129,4 +133,25 @@ async fn one(inner: Arc<Inner>, job: Job, permit: OwnedSemaphorePermit, start: N
     let _ = inner.check_once(&job).await;
     drop(permit);
     Done { ticket: job.ticket, start }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HealthCheck, HealthChecker, NoSink};
+    use lb_types::{Backend, BackendUrl};
+
+    #[tokio::test(start_paused = true)]
+    async fn heap_holds_one_entry_a_backend_however_often_the_set_changes() {
+        let checker = HealthChecker::new(HealthCheck::tcp(), Arc::new(NoSink)).unwrap();
+        let mut s = Scheduler::new(checker.0.clone(), fastrand::Rng::with_seed(1));
+        s.admit(true);
+        for port in 1..=1000 {
+            let url = BackendUrl::http("127.0.0.1", port).unwrap();
+            let kept = BackendUrl::http("127.0.0.1", 1).unwrap();
+            checker.set_backends(vec![Backend::new("moves", url), Backend::new("stays", kept)]).unwrap();
+            s.admit(false);
+            assert_eq!(s.due.len(), 2);
+        }
+    }
 }

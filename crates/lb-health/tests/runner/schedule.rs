@@ -92,6 +92,25 @@ async fn checks_under_way_stay_within_the_bound_and_all_get_their_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn checks_by_hand_share_the_bound_and_hand_the_permit_on() {
+    let s = scene(settings(3600 * SECOND).timeout(60 * SECOND).max_concurrent(1), 1);
+    s.world.script("a", &[Step::Slow(30 * SECOND)]);
+    let origin = Instant::now();
+    s.checker.set_backends(vec![backend("a")]).unwrap();
+    let checker = s.checker.clone();
+    let by_hand = tokio::spawn(async move { checker.check_backend("a").await });
+    sleep_until(origin + SECOND).await;
+    s.checker.set_backends(vec![backend("a").disabled(true), backend("b")]).unwrap();
+    let _running = s.checker.start().unwrap();
+    sleep_until(origin + 29 * SECOND).await;
+    assert!(s.world.starts("b", origin).is_empty(), "the only permit is taken");
+    sleep_until(origin + 31 * SECOND).await;
+    assert_eq!(s.world.starts("b", origin).len(), 1);
+    let changed = by_hand.await.unwrap().unwrap_err();
+    assert_eq!(changed, HealthCheckError::Changed { id: "a".into() });
+}
+
+#[tokio::test(start_paused = true)]
 async fn jitter_spreads_checks_and_a_seed_replays_it() {
     async fn starts(seed: u64) -> Vec<Vec<Duration>> {
         let s = scene(settings(10 * SECOND).jitter_percent(20), seed);
@@ -132,6 +151,7 @@ async fn panicking_check_fails_and_the_rest_goes_on() {
 async fn backend_that_comes_while_running_is_checked_and_one_that_goes_is_not() {
     let s = scene(settings(10 * SECOND), 1);
     let _running = s.checker.start().unwrap();
+    sleep_until(Instant::now() + SECOND).await; // the scheduler runs, and has nothing to wait for
     let mut events = s.checker.events();
     s.checker.set_backends(vec![backend("a"), backend("b")]).unwrap();
     let mut seen = [next(&mut events).await, next(&mut events).await];
