@@ -130,25 +130,28 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// An error before its line and column are known: where, what, and what to do about it.
+type Found = (Span, String, Option<String>);
+
 /// Where parser and resolver put what they find wrong, so that one run reports all of it.
 pub(crate) struct Sink<'t> {
     name: &'t str,
     text: &'t str,
-    found: RefCell<Vec<(Span, String, Option<String>)>>,
+    found: RefCell<Vec<Found>>,
     more: Cell<usize>,
 }
 
-/// The error just recorded; help can be added to it.
-pub(crate) struct Recorded<'s>(Option<&'s RefCell<Vec<(Span, String, Option<String>)>>>);
+/// The error just recorded, by its place in the list; help can be added to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Recorded<'s>(Option<(&'s RefCell<Vec<Found>>, usize)>);
 
 impl Recorded<'_> {
     /// Says what to do about it.
     pub(crate) fn help(self, help: impl Into<String>) {
-        if let Some(last) = self.0 {
-            let mut found = last.borrow_mut();
-            if let Some((.., slot)) = found.last_mut() {
-                *slot = Some(help.into());
-            }
+        if let Some((found, index)) = self.0
+            && let Some((.., slot)) = found.borrow_mut().get_mut(index)
+        {
+            *slot = Some(help.into());
         }
     }
 
@@ -175,8 +178,9 @@ impl<'t> Sink<'t> {
             self.more.set(self.more.get() + 1);
             return Recorded(None);
         }
-        self.found.borrow_mut().push((span, message.into(), None));
-        Recorded(Some(&self.found))
+        let mut found = self.found.borrow_mut();
+        found.push((span, message.into(), None));
+        Recorded(Some((&self.found, found.len() - 1)))
     }
 
     /// Whether no more errors are kept: searches for suggestions can be left out.

@@ -134,9 +134,13 @@ impl<'a> Field<'a> {
 
     /// Records that the value is not what the key takes.
     fn mismatch(&self, node: &Node, expected: &str) -> Recorded<'a> {
-        let message =
-            format!("`{}` must be {expected}, not {}", self.key.name, node.describe(self.sink.text()));
-        self.sink.error(node.span, message)
+        let found = node.describe(self.sink.text());
+        let recorded =
+            self.sink.error(node.span, format!("`{}` must be {expected}, not {found}", self.key.name));
+        if matches!(node.value, Value::Null) && !matches!(self.key.default, schema::Default::Required) {
+            recorded.help("leave the key out to get its default");
+        }
+        recorded
     }
 
     /// A text, not empty.

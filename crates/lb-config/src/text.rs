@@ -44,18 +44,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Bad> {
                 Some(' ') => "spaces are not allowed".to_owned(),
                 _ => format!("a number must stand before `{}`", crate::node::shorten(tail)),
             };
-            return bad(
-                reason,
-                text.contains(' ').then(|| text.replace(' ', "")).filter(|t| duration(t).is_ok()),
-            );
+            return bad(reason, joined(text));
         }
         if tail.starts_with('.') {
             return bad("fractions are not allowed; use a smaller unit, such as \"1s500ms\" for 1.5 s", None);
         }
         if unit.is_empty() {
-            let joined = text.replace(' ', "");
-            let instead = (joined != text && duration(&joined).is_ok()).then_some(joined);
-            return bad(format!("the unit is missing after {number}"), instead);
+            return bad(format!("the unit is missing after {number}"), joined(text));
         }
         let Some(place) = UNITS.iter().position(|(name, _)| *name == unit) else {
             let instead = same_unit(unit).map(|u| format!("{}{number}{u}", &text[..text.len() - rest.len()]));
@@ -73,6 +68,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Bad> {
         rest = &tail[unit.len()..];
     }
     Ok(Duration::from_micros(total))
+}
+
+/// The duration that a text with spaces was meant to be.
+fn joined(text: &str) -> Option<String> {
+    let joined: String = text.split_whitespace().collect();
+    if joined == text {
+        return None;
+    }
+    match duration(&joined) {
+        Ok(_) => Some(joined),
+        Err(bad) => bad.instead,
+    }
 }
 
 /// What people also call a unit.
@@ -146,7 +153,7 @@ pub(crate) fn size(text: &str) -> Result<u64, Bad> {
 /// A size as the file would say it.
 pub(crate) fn show_size(bytes: u64) -> String {
     let fits = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
-    let best = SIZES.iter().filter(|(name, _)| name.len() != 2).filter(fits).next_back();
+    let best = SIZES.iter().filter(|(name, _)| name.len() != 2).rfind(fits);
     best.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
@@ -178,6 +185,7 @@ mod tests {
             ("30 s", "the unit is missing after 30", Some("30s")),
             ("30secs", "unknown unit `secs`", Some("30s")),
             ("1m30", "the unit is missing after 30", None),
+            ("10 seconds", "the unit is missing after 10", Some("10s")),
             ("1h5mins", "unknown unit `mins`", Some("1h5m")),
             ("30S", "unknown unit `S`", Some("30s")),
             ("1.5s", "fractions are not allowed", None),

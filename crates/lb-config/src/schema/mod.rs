@@ -4,9 +4,14 @@
 //! A key that the resolver asks for must stand here, and a test walks the table: each built key has a [`Proof`] that
 //! it does something, and each default that is a value is set and must change nothing. So no key is accepted and ignored.
 
-mod keys;
+mod backend;
+mod health;
+mod pool;
+mod proof;
+mod top;
 
-pub use keys::{BACKENDS_FILE, ROOT};
+pub use backend::BACKENDS_FILE;
+pub use top::ROOT;
 
 /// A table of the file: its keys, built and planned.
 #[derive(Debug)]
@@ -159,18 +164,24 @@ pub(crate) fn suggest(section: &'static Section, unknown: &str) -> Option<String
     nearest(&wanted, names().map(|(_, n)| n)).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// The name that is at most a third of its letters away (a swap counts one), if there is one.
+/// The name that is at most a third of its letters away (a swap counts one), else one that begins as the other does.
 pub(crate) fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // A text that long is no slip of the finger, and the distance costs the product of the lengths.
     if wanted.len() > 64 {
         return None;
     }
-    names
-        .into_iter()
-        .map(|n| (strsim::damerau_levenshtein(wanted, n), n))
-        .filter(|(distance, n)| *distance <= (n.len() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, n)| n)
+    let mut begun = None;
+    let mut best: Option<(usize, &str)> = None;
+    for n in names {
+        let distance = strsim::damerau_levenshtein(wanted, n);
+        if distance <= (n.len() / 3).max(1) && best.is_none_or(|(d, _)| distance < d) {
+            best = Some((distance, n));
+        }
+        if wanted.len() >= 3 && (n.starts_with(wanted) || (n.len() >= 3 && wanted.starts_with(n))) {
+            begun = begun.or(Some(n));
+        }
+    }
+    best.map(|(_, n)| n).or(begun)
 }
 
 /// `maxConnections` and `max-connections` as `max_connections`.
@@ -204,6 +215,7 @@ mod tests {
             ("backend", Some("did you mean `backends`?")),
             ("weight", Some("`weight` belongs in `pools.NAME.backends`")),
             ("workers", Some("`workers` belongs in the top of the file")),
+            ("health", Some("did you mean `health_check`?")),
             ("circuit_braker", Some("did you mean `circuit_breaker`?")),
             ("zzz", None),
         ] {

@@ -1,0 +1,179 @@
+//! The top of the file, listeners, the admin address and the log.
+
+use super::Default::{Required, Text, Value};
+use super::pool::POOL;
+use super::proof::*;
+use super::{Key, Kind, Section};
+
+/// The top of the file.
+pub static ROOT: Section = Section {
+    path: "",
+    doc: "",
+    keys: &[
+        Key::section("listeners", Kind::List(&LISTENER), Required, "Where clients connect. One or more."),
+        Key::section(
+            "pools",
+            Kind::Named(&POOL),
+            Required,
+            "The backends, in pools with a name each. Exactly one pool, until routes are built.",
+        ),
+        Key::section("admin", Kind::Table(&ADMIN), NONE, "The admin address: metrics, health and pools."),
+        Key::built(
+            "workers",
+            "whole number, 1–1024",
+            Text("the CPUs the process may use"),
+            set("workers = 3"),
+            "Worker threads. Each has its own listener sockets and backend connections.",
+        ),
+        Key::built(
+            "shutdown_grace",
+            "duration",
+            Value("\"30s\""),
+            set("shutdown_grace = \"5s\""),
+            "How long open requests may finish after SIGTERM. `\"0s\"`: not at all.",
+        ),
+        Key::section(
+            "log",
+            Kind::Table(&LOG),
+            Text("`info`, as text"),
+            "The program's own log, on standard error.",
+        ),
+        Key::planned("routes", ROUTING),
+        Key::planned("splits", ROUTING),
+        Key::planned("debug_headers", ROUTING),
+        Key::planned("trusted_proxies", GEO),
+        Key::planned("geo", GEO),
+        Key::planned("stores", SESSIONS),
+        Key::planned("access_log", VIEW),
+        Key::planned("alerts", VIEW),
+        Key::planned("include", CONTROL),
+    ],
+};
+
+pub(super) static LOG: Section = Section {
+    path: "log",
+    doc: "The program's own log, on standard error. When absent: level `info` as text.",
+    keys: &[
+        Key::built(
+            "level",
+            "`off`, `error`, `warn`, `info`, `debug` or `trace`",
+            Value("\"info\""),
+            set("level = \"debug\""),
+            "What is logged: this level and those more severe.",
+        ),
+        Key::built(
+            "format",
+            "`text` or `json`",
+            Value("\"text\""),
+            set("format = \"json\""),
+            "Lines for people, or one JSON object a line.",
+        ),
+    ],
+};
+
+pub(super) static LISTENER: Section = Section {
+    path: "listeners",
+    doc: "Each `[[listeners]]` is an address that clients connect to, with its time-outs and limits.",
+    keys: &[
+        Key::built(
+            "address",
+            "`IP:port`, `[IPv6]:port` or `unix:/path`",
+            Required,
+            change("address = \"127.0.0.1:1\"", "address = \"127.0.0.1:2\""),
+            "Where to listen. Port 0 takes any free port.",
+        ),
+        Key::section(
+            "timeouts",
+            Kind::Table(&LISTENER_TIMEOUTS),
+            Text("as below"),
+            "How long a client may take.",
+        ),
+        Key::built(
+            "max_connections",
+            "whole number, 1–10000000",
+            Value("10000"),
+            change("address = \"127.0.0.1:1\"", "address = \"127.0.0.1:1\"\nmax_connections = 7"),
+            "The most client connections open at once, over all workers.",
+        ),
+        Key::section(
+            "limits",
+            Kind::Table(&LISTENER_LIMITS),
+            Text("as below"),
+            "How large a request's head may be.",
+        ),
+        Key::planned("proxy_protocol", TLS),
+        Key::planned("tls", TLS),
+    ],
+};
+
+pub(super) static LISTENER_TIMEOUTS: Section = Section {
+    path: "listeners.timeouts",
+    doc: "How long a client may take.",
+    keys: &[
+        Key::built(
+            "header",
+            "duration",
+            Value("\"10s\""),
+            set("header = \"1s\""),
+            "From the first byte of a request to the end of its head.",
+        ),
+        Key::built(
+            "body",
+            "duration",
+            Value("\"60s\""),
+            set("body = \"1s\""),
+            "The longest gap between two parts of a request's body.",
+        ),
+        Key::built(
+            "idle",
+            "duration",
+            Value("\"75s\""),
+            set("idle = \"1s\""),
+            "How long a connection may wait for its next request.",
+        ),
+    ],
+};
+
+pub(super) static LISTENER_LIMITS: Section = Section {
+    path: "listeners.limits",
+    doc: "How large a request's head may be; a larger one is refused.",
+    keys: &[
+        Key::built(
+            "header_count",
+            "whole number, 1–4096",
+            Value("100"),
+            set("header_count = 7"),
+            "The most header lines.",
+        ),
+        Key::built(
+            "header_bytes",
+            "size, 8KiB–1MiB",
+            Value("\"64KiB\""),
+            set("header_bytes = \"8KiB\""),
+            "The most bytes of request line and headers together.",
+        ),
+    ],
+};
+
+pub(super) static ADMIN: Section = Section {
+    path: "admin",
+    doc: "The admin address answers `/healthz`, `/readyz`, `/metrics`, `/api/v1/pools` and `/api/v1/health`. When absent: there is none.",
+    keys: &[
+        Key::built(
+            "enabled",
+            "boolean",
+            ON,
+            change(ADMIN_1, "address = \"127.0.0.1:1\"\nenabled = false"),
+            ENABLED_DOC,
+        ),
+        Key::built(
+            "address",
+            "`IP:port`, `[IPv6]:port`",
+            Required,
+            change(ADMIN_1, "address = \"127.0.0.1:2\""),
+            "Where to listen; a loopback address, until `token` is built.",
+        ),
+        Key::planned("token", CONTROL),
+    ],
+};
+const ADMIN_1: &str = "address = \"127.0.0.1:1\"";

@@ -1,0 +1,269 @@
+//! Files that say something that cannot be: the exact messages, several from one file where there are several.
+
+mod common;
+
+use common::check;
+use lb_config::Format::Toml;
+
+#[test]
+fn empty() {
+    check(
+        Toml,
+        "",
+        r#"f:1:1: error: missing key `listeners`: there is no address to listen on
+  help: add [[listeners]] with address = "127.0.0.1:8080"
+f:1:1: error: missing key `pools`: there is no backend to send requests to
+  help: add [[pools.main.backends]] with url = "http://127.0.0.1:9001""#,
+    );
+}
+
+#[test]
+fn unknown_keys() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+max_connection = 5
+[pools.web]
+helth_check = {}
+weight = 3
+xyzzy = 1
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        "f:3:1: error: unknown key `max_connection`
+  help: did you mean `max_connections`?
+f:5:1: error: unknown key `helth_check`
+  help: did you mean `health_check`?
+f:6:1: error: unknown key `weight`
+  help: `weight` belongs in `pools.NAME.backends`
+f:7:1: error: unknown key `xyzzy`",
+    );
+}
+
+#[test]
+fn not_built() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+tls = { certificates = [] }
+[admin]
+address = "127.0.0.1:9900"
+token = "env:T"
+[[routes]]
+path = "/"
+[pools.web]
+algorithm = "adaptive"
+circuit_breaker = {}
+retry_policy = { backoff = "exponential" }
+health_check = { type = "grpc" }
+backends = [{ url = "https://127.0.0.1:9001" }]
+"#,
+        "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
+f:6:1: error: key `token` is not built yet (planned: control at run time)
+f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
+f:10:13: error: algorithm `adaptive` is not built yet (planned: weights from what backends report)
+f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers, outlier detection and retries)
+f:12:18: error: key `backoff` is not built yet (planned: circuit breakers, outlier detection and retries)
+f:13:25: error: health check type `grpc` is not built yet (planned: further health checks)
+f:14:21: error: https backends are not built yet (planned: TLS and further protocols)
+  help: use http:// where the network between is trusted",
+    );
+}
+
+#[test]
+fn two_pools() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+backends = [{ url = "http://127.0.0.1:9001" }]
+[pools.green]
+backends = [{ url = "http://127.0.0.1:9002" }]
+"#,
+        "f:5:8: error: pool `green` is one too many: several pools need routes, which are not built yet
+  help: keep one pool; `web` comes first",
+    );
+}
+
+#[test]
+fn pool_names() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools."a b"]
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:3:8: error: bad pool name "a b"
+  help: a pool's name has 1 to 64 letters, digits, `-`, `_` and `.`, and starts with a letter, digit or `_`"#,
+    );
+}
+
+#[test]
+fn addresses() {
+    check(
+        Toml,
+        r#"[admin]
+address = "0.0.0.0:9900"
+[[listeners]]
+address = ":8080"
+[[listeners]]
+address = "localhost:8080"
+[[listeners]]
+address = "[::1]:80"
+[[listeners]]
+address = "[::1]:80"
+[[listeners]]
+[pools.web]
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:2:11: error: the admin address 0.0.0.0:9900 is not a loopback address
+  help: use 127.0.0.1:9900 until key `token`, which protects any other, is built
+f:4:11: error: bad address ":8080": the IP address is missing
+  help: did you mean "0.0.0.0:8080"?
+f:6:11: error: bad address "localhost:8080": a name cannot be listened on
+  help: did you mean "127.0.0.1:8080"?
+f:10:11: error: address "[::1]:80" is listened on twice
+f:11:1: error: missing key `address`
+  help: it takes IP:port, [IPv6]:port or unix:/path"#,
+    );
+}
+
+#[test]
+fn durations_and_sizes() {
+    check(
+        Toml,
+        r#"shutdown_grace = 30
+[[listeners]]
+address = "127.0.0.1:8080"
+timeouts = { header = "10 seconds", body = "0s", idle = "1.5s" }
+limits = { header_bytes = "4KiB", header_count = 0 }
+[pools.web]
+connection_timeout = true
+health_check = { interval = "1ms", timeout = "30x" }
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:1:18: error: `shutdown_grace` must be a duration such as "30s", not 30
+  help: did you mean "30s"?
+f:4:23: error: bad duration "10 seconds" for `header`: the unit is missing after 10
+  help: did you mean "10s"?
+f:4:44: error: `body` must be longer than 0
+f:4:57: error: bad duration "1.5s" for `idle`: fractions are not allowed; use a smaller unit, such as "1s500ms" for 1.5 s
+f:5:27: error: `header_bytes` must be from 8KiB to 1MiB
+f:5:50: error: `header_count` must be a whole number from 1 to 4096, not 0
+f:7:22: error: `connection_timeout` must be a duration such as "30s", not true
+f:8:29: error: `interval` must be from 10ms to 1d
+f:8:46: error: bad duration "30x" for `timeout`: unknown unit `x` (known are d, h, m, s, ms, us)"#,
+    );
+}
+
+#[test]
+fn algorithm() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = { name = "ring_hash", key = "header:" }
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:22: error: unknown algorithm "ring_hash"
+  help: did you mean "ring-hash"?"#,
+    );
+}
+
+#[test]
+fn algorithm_options() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = { name = "p2c", key = "path", decay = "5s" }
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        "f:4:29: error: `key` is no option of `p2c`; it belongs to `maglev`, `ring-hash`, `rendezvous`
+f:4:43: error: `decay` is no option of `p2c`; it belongs to `peak-ewma`",
+    );
+}
+
+#[test]
+fn algorithm_values() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = { name = "maglev", key = "header:", hash_balance_factor = 100 }
+slow_start = {}
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:38: error: bad `key` "header:"
+  help: it must be client-ip, header:NAME, cookie:NAME, query:NAME or path
+f:4:71: error: `hash_balance_factor` must be a whole number from 101 to 10000, not 100
+f:5:1: error: `slow_start` does nothing with `maglev`, which sends each key where it belongs
+  help: remove it, or choose another algorithm"#,
+    );
+}
+
+#[test]
+fn tracking() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = "least-connections"
+connection_tracking = false
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        "f:5:23: error: `connection_tracking` cannot be off: `least-connections` needs it
+  help: remove the key: tracking is always on",
+    );
+}
+
+#[test]
+fn log() {
+    check(
+        Toml,
+        r#"log = { level = "warning", format = "xml" }
+[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:1:17: error: `level` must be one of off, error, warn, info, debug, trace, not "warning"
+  help: did you mean "warn"?
+f:1:37: error: `format` must be one of text, json, not "xml""#,
+    );
+}
+
+#[test]
+fn no_pool() {
+    check(
+        Toml,
+        r#"pools = {}
+[[listeners]]
+address = "127.0.0.1:8080"
+"#,
+        "f:1:9: error: `pools` must have one pool
+  help: add a table `pools.main` with a list `backends`",
+    );
+}
+
+#[test]
+fn key_at_the_wrong_place() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+pools = {}
+"#,
+        r#"f:1:1: error: missing key `pools`: there is no backend to send requests to
+  help: add [[pools.main.backends]] with url = "http://127.0.0.1:9001"
+f:3:1: error: unknown key `pools`
+  help: `pools` belongs in the top of the file"#,
+    );
+}
