@@ -69,6 +69,9 @@ pub(crate) fn snapshot(
 ) -> Snapshot {
     let factors = ramps(entries, settings, now);
     let ramping = factors.iter().any(|&f| f < 1.0);
+    // Strict rotation knows no weights (but 0): on a ramp all have the same full one.
+    let full =
+        |b: &Backend| if settings.algorithm == Algorithm::RoundRobin { b.weight.min(1) } else { b.weight };
     let mut members: Box<[Member]> = entries
         .iter()
         .zip(&factors)
@@ -77,7 +80,7 @@ pub(crate) fn snapshot(
             e.state.gate.set_limit(limit.map(|l| ramp::limit(l, factor)));
             Member {
                 state: e.state.clone(),
-                weight: if ramping { ramp::scaled(e.spec.weight, factor) } else { e.spec.weight },
+                weight: if ramping { ramp::scaled(full(&e.spec), factor) } else { e.spec.weight },
                 exclusion: exclusion(e, settings),
                 level: None,
                 healthy: e.healthy,
@@ -91,7 +94,7 @@ pub(crate) fn snapshot(
             members[m as usize].level = u16::try_from(i).ok();
         }
     }
-    let tree_level = plant_tree(&groups, &members, settings, shared, kept);
+    let tree_level = plant_tree(&groups, &members, ramping, settings, shared, kept);
     let tables = tables(&groups, entries, settings, kept);
     let level = |(i, (g, table)): (usize, (Group, Option<Arc<HashTable>>))| Level {
         policy: policy::build(Build {
@@ -214,6 +217,7 @@ fn judged(mut groups: Vec<Group>, settings: &PoolSettings) -> Vec<Group> {
 fn plant_tree(
     groups: &[Group],
     members: &[Member],
+    ramping: bool,
     settings: &PoolSettings,
     shared: &Shared,
     kept: &mut Kept,
@@ -235,12 +239,14 @@ fn plant_tree(
         kept.tree_capacity = slots + slots / 2;
         shared.set_tree(Some(Arc::new(LoadTree::new(kept.tree_capacity))));
     }
-    let mut weights = vec![0; members.len()];
+    // Not the scaled weights of a ramp: while this loop runs, the tree holds old weights beside new ones.
+    let unit = if ramping { ramp::SCALE as f32 } else { 1.0 };
+    let mut weights = vec![0.0; members.len()];
     for &m in &groups[level].candidates {
-        weights[m as usize] = members[m as usize].weight;
+        weights[m as usize] = members[m as usize].weight as f32 / unit;
     }
     for (m, weight) in members.iter().zip(weights) {
-        m.state.tree_weight.store(weight, SeqCst);
+        m.state.tree_weight.store(f32::to_bits(weight), SeqCst);
         shared.touch_tree(&m.state);
     }
     Some(level)

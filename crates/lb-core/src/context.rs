@@ -2,7 +2,7 @@
 
 use crate::explain::Recorder;
 use crate::state::BackendState;
-use lb_types::Nanos;
+use lb_types::{Exclusion, Nanos};
 
 /// The inputs of one request's picks: made once a request and kept over its retries.
 ///
@@ -14,73 +14,51 @@ pub struct PickContext<'r> {
     /// The hash of what a hash policy looks at ([`crate::Pool::key`]); `None`: a random one is drawn.
     pub key: Option<u64>,
     rng: u64,
-    tried: Slots,
-    excluded: Slots,
+    marks: Marks,
+    /// No other backend is usable: tried ones are, too.
+    pub(crate) again: bool,
     pub(crate) recorder: Option<&'r mut Recorder>,
 }
 
 impl<'r> PickContext<'r> {
     /// A context without a key.
     pub fn new(now: Nanos, seed: u64) -> Self {
-        Self {
-            now,
-            key: None,
-            rng: seed,
-            tried: Slots::default(),
-            excluded: Slots::default(),
-            recorder: None,
-        }
+        Self { now, key: None, rng: seed, marks: Marks::default(), again: false, recorder: None }
     }
 
-    /// The same context without the recorder: the inputs of the pick that an explanation was about.
+    /// The same inputs, to be written down what comes of them.
     pub(crate) fn recording(&self, recorder: &'r mut Recorder) -> Self {
-        Self {
-            now: self.now,
-            key: self.key,
-            rng: self.rng,
-            tried: self.tried.clone(),
-            excluded: self.excluded.clone(),
-            recorder: Some(recorder),
-        }
+        Self { recorder: Some(recorder), ..self.clone() }
     }
 
     /// This request failed on `backend`: another is taken while one is usable.
     pub fn tried(&mut self, backend: &BackendState) {
-        self.tried.insert(backend.slot());
+        self.marks.insert(Marks::tried(backend.slot()));
     }
 
     /// `backend` must not be taken, whatever happens.
     pub fn exclude(&mut self, backend: &BackendState) {
-        self.excluded.insert(backend.slot());
+        self.marks.insert(Marks::excluded(backend.slot()));
     }
 
     /// Whether anything was tried or excluded: policies keep their fast path while not.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
-        self.tried.is_empty() && self.excluded.is_empty()
+        self.marks.len == 0
     }
 
+    /// Why this request may not go to the backend in this slot.
     #[inline]
-    pub(crate) fn was_tried(&self, slot: u32) -> bool {
-        self.tried.contains(slot)
-    }
-
-    #[inline]
-    pub(crate) fn is_excluded(&self, slot: u32) -> bool {
-        self.excluded.contains(slot)
-    }
-
-    /// Lets tried backends in again, when no other is usable.
-    pub(crate) fn forget_tried(&mut self) -> Slots {
-        std::mem::take(&mut self.tried)
-    }
-
-    pub(crate) fn restore_tried(&mut self, tried: Slots) {
-        self.tried = tried;
-    }
-
-    pub(crate) fn any_tried(&self) -> bool {
-        !self.tried.is_empty()
+    pub(crate) fn refusal(&self, slot: u32) -> Option<Exclusion> {
+        if self.is_fresh() {
+            None
+        } else if self.marks.contains(Marks::excluded(slot)) {
+            Some(Exclusion::Excluded)
+        } else if !self.again && self.marks.contains(Marks::tried(slot)) {
+            Some(Exclusion::AlreadyTried)
+        } else {
+            None
+        }
     }
 
     /// The next random number (wyrand: Wang Yi, public domain).
@@ -111,35 +89,44 @@ pub(crate) fn below(random: u64, n: usize) -> usize {
     ((u128::from(random) * n as u128) >> 64) as usize
 }
 
-/// A small set of slots: eight without an allocation.
+impl Clone for PickContext<'_> {
+    /// The same inputs: what [`crate::Pool::explain`] was asked about can be picked afterwards.
+    fn clone(&self) -> Self {
+        Self { marks: self.marks.clone(), recorder: None, ..*self }
+    }
+}
+
+/// A small set of slots with what was said of each: six without an allocation. Slots are below 2³¹.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slots {
-    inline: [u32; 8],
-    len: usize,
+struct Marks {
+    inline: [u32; 6],
+    len: u32,
     more: Vec<u32>,
 }
 
-impl Slots {
-    fn insert(&mut self, slot: u32) {
-        if self.contains(slot) {
+impl Marks {
+    fn tried(slot: u32) -> u32 {
+        slot << 1
+    }
+
+    fn excluded(slot: u32) -> u32 {
+        slot << 1 | 1
+    }
+
+    fn insert(&mut self, mark: u32) {
+        if self.contains(mark) {
             return;
         }
-        if let Some(place) = self.inline.get_mut(self.len) {
-            *place = slot;
+        if let Some(place) = self.inline.get_mut(self.len as usize) {
+            *place = mark;
             self.len += 1;
         } else {
-            self.more.push(slot);
+            self.more.push(mark);
         }
     }
 
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    #[inline]
-    fn contains(&self, slot: u32) -> bool {
-        self.inline[..self.len].contains(&slot) || self.more.contains(&slot)
+    fn contains(&self, mark: u32) -> bool {
+        self.inline[..self.len as usize].contains(&mark) || self.more.contains(&mark)
     }
 }
 
@@ -148,12 +135,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_hold_more_than_eight() {
-        let mut s = Slots::default();
+    fn marks_hold_more_than_six() {
+        let mut m = Marks::default();
         for i in (0..20).chain(0..20) {
-            s.insert(i);
+            m.insert(Marks::tried(i));
         }
-        assert!((0..20).all(|i| s.contains(i)) && !s.contains(20));
-        assert_eq!(s.more.len(), 12);
+        assert!((0..20).all(|i| m.contains(Marks::tried(i)) && !m.contains(Marks::excluded(i))));
+        assert_eq!((m.contains(Marks::tried(20)), m.more.len()), (false, 14));
     }
 }

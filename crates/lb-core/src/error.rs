@@ -70,6 +70,11 @@ pub enum PoolError {
     /// Nobody could get traffic.
     #[error("all {0} backends have weight 0: at least one needs a weight of 1 or more")]
     AllZeroWeights(usize),
+    /// A backend whose limit lets nobody in.
+    #[error(
+        "backend \"{0}\": max_connections = 0: must be 1 or more (disabled = true keeps it without traffic)"
+    )]
+    NoConnections(BackendId),
     /// A setting has a value that it cannot have.
     #[error("{field} = {value}: {reason}")]
     Setting {

@@ -1,8 +1,9 @@
 //! The door of one backend: how many requests are in, how many may be, and whether it is shut.
 //!
 //! The count and the reasons for being shut share one word, so that "shut, then wait until it is empty" is exact: once a
-//! request found the door open and was counted in, whoever shuts the door sees that count. A limit is kept by
-//! compare-and-set: counting in first and looking afterwards refuses falsely while a racer backs out.
+//! request found the door open and was counted in, whoever shuts the door sees that count. Counting in is one
+//! compare-and-set: counting in first and looking afterwards refuses falsely while a racer backs out, and hides from the last
+//! one out of a shut gate that it is the last.
 //!
 //! Modelled with loom in `tests/loom.rs`.
 
@@ -51,15 +52,6 @@ impl Gate {
     #[inline]
     pub fn enter(&self) -> Result<u32, Exclusion> {
         let limit = self.limit.load(SeqCst);
-        if limit == 0 {
-            let before = self.word.fetch_add(1, SeqCst);
-            if before <= IN_FLIGHT {
-                return Ok(before as u32);
-            }
-            // It was shut: back out. No limit is set, so nobody is refused for the moment that this took.
-            self.word.fetch_sub(1, SeqCst);
-            return Err(reason(before));
-        }
         let mut word = self.word.load(SeqCst);
         loop {
             check(word, limit)?;

@@ -64,28 +64,33 @@ impl PeakEwma {
     }
 }
 
+/// The most samples that a mean is made of.
+pub(crate) const SAMPLES_MAX: usize = 64;
+
 /// The last responses and their mean.
 #[derive(Debug)]
 pub(crate) struct Samples {
-    ring: Box<[AtomicU64]>,
+    ring: [AtomicU64; SAMPLES_MAX],
     next: AtomicU32,
     /// The mean, kept at each write so that a pick reads one word, with the time of the newest sample.
     mean: AtomicU64,
 }
 
-impl Samples {
-    pub(crate) fn new(n: u8) -> Self {
-        let ring = (0..n.max(1)).map(|_| AtomicU64::new(0)).collect();
+impl Default for Samples {
+    fn default() -> Self {
+        let ring = [const { AtomicU64::new(0) }; SAMPLES_MAX];
         Self { ring, next: AtomicU32::new(0), mean: AtomicU64::new(0) }
     }
+}
 
-    pub(crate) fn record(&self, sample: Nanos, now: Nanos, window_ms: u32) {
-        let at = self.next.fetch_add(1, Relaxed) as usize % self.ring.len();
-        self.ring[at].store(pack(sample.as_micros() as f32, now), Relaxed);
-        let (sum, n) = self
-            .ring
-            .iter()
-            .filter_map(|w| unpack(w.load(Relaxed)))
+impl Samples {
+    /// Adds a sample; the mean is over the last `n`.
+    pub(crate) fn record(&self, sample: Nanos, now: Nanos, window_ms: u32, n: u32) {
+        let at = self.next.fetch_add(1, Relaxed) as usize;
+        self.ring[at % SAMPLES_MAX].store(pack(sample.as_micros() as f32, now), Relaxed);
+        let last = (0..(n as usize).clamp(1, SAMPLES_MAX)).map(|i| at.wrapping_sub(i) % SAMPLES_MAX);
+        let (sum, n) = last
+            .filter_map(|i| unpack(self.ring[i].load(Relaxed)))
             .filter(|&(_, at)| age_ms(at, now) <= window_ms)
             .fold((0.0, 0.0), |(sum, n), (us, _)| (sum + us, n + 1.0));
         self.mean.store(pack(sum / f32::max(n, 1.0), now), Relaxed);
@@ -131,16 +136,18 @@ mod tests {
 
     #[test]
     fn samples_keep_the_last_few_within_the_window() {
-        let s = Samples::new(3);
+        let s = Samples::default();
         for (ms, at) in [(9, 0), (1, 1), (2, 2), (3, 3)] {
-            s.record(MS(ms), MS(at), 1_000);
+            s.record(MS(ms), MS(at), 1_000, 3);
         }
         assert_eq!(s.mean(MS(3), 1_000), Some(2_000.0));
-        s.record(MS(8), MS(1_002), 1_000);
+        s.record(MS(8), MS(1_002), 1_000, 3);
         assert_eq!(s.mean(MS(1_002), 1_000), Some(13_000.0 / 3.0), "2 ms ago at 1 000 ms: 2, 3 and 8");
-        s.record(MS(8), MS(2_500), 1_000);
+        s.record(MS(8), MS(2_500), 1_000, 3);
         assert_eq!(s.mean(MS(2_500), 1_000), Some(8_000.0));
         assert_eq!(s.mean(MS(3_501), 1_000), None);
+        s.record(MS(2), MS(2_501), 5_000, 4);
+        assert_eq!(s.mean(MS(2_501), 5_000), Some(21_000.0 / 4.0), "another n holds at once: 3, 8, 8 and 2");
     }
 
     #[test]

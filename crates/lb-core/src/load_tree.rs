@@ -8,8 +8,9 @@
 
 use crate::sync::{AtomicU32, Ordering::SeqCst};
 
-/// Children of a node. Two under loom, so that a small model has levels.
-const FAN: usize = if cfg!(loom) { 2 } else { 16 };
+/// Children of a node, as a power of two. Two children under loom, so that a small model has levels.
+const FAN_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
+const FAN: usize = 1 << FAN_BITS;
 
 /// The key of what must not be picked.
 pub const CLOSED: u32 = u32::MAX;
@@ -17,8 +18,8 @@ pub const CLOSED: u32 = u32::MAX;
 /// The load that one more request would make, per weight: `(in flight + 1) / weight` as the bits of an `f32`, which order
 /// like the numbers. Exact to 1 in 2²⁴. `weight` > 0.
 #[inline]
-pub fn key(in_flight: u32, weight: u32) -> u32 {
-    ((in_flight as f32 + 1.0) / weight as f32).to_bits()
+pub fn key(in_flight: u32, weight: f32) -> u32 {
+    ((in_flight as f32 + 1.0) / weight).to_bits()
 }
 
 /// See the module's documentation.
@@ -71,14 +72,18 @@ impl LoadTree {
         }
     }
 
-    /// A least loaded slot and its key; ties rotate with `turn`. `None`: all are closed.
-    pub fn pick(&self, mut turn: usize) -> Option<(u32, u32)> {
+    /// A least loaded slot and its key. Of several, the one that is met first from `start` on, a slot: who lets `start` go
+    /// round among the slots that matter gives all that tie the same share. `None`: all are closed.
+    pub fn pick(&self, start: u32) -> Option<(u32, u32)> {
         let mut at = 0;
         let mut best = CLOSED;
+        // Whether the walk down still leads to `start`; beside that path a subtree is entered from its left.
+        let mut on_path = true;
         for level in (0..self.levels.len()).rev() {
             let children = self.children(level, at);
-            let (start, mut child) = (turn % children.len(), 0);
-            turn /= children.len();
+            let towards = start as usize >> (FAN_BITS * level as u32);
+            let start = if on_path { towards.saturating_sub(at * FAN) } else { 0 };
+            let mut child = 0;
             best = CLOSED;
             for (i, c) in children.iter().enumerate() {
                 let k = c.load(SeqCst);
@@ -90,6 +95,7 @@ impl LoadTree {
             if best == CLOSED {
                 return None;
             }
+            on_path &= child == start;
             at = at * FAN + child;
         }
         Some((at as u32, best))
@@ -127,14 +133,14 @@ mod tests {
             let keys = RefCell::new(vec![CLOSED; n]);
             let tree = LoadTree::new(n);
             let mut rng = fastrand::Rng::with_seed(n as u64);
-            for turn in 0..3_000 {
+            for _ in 0..3_000 {
                 let slot = rng.usize(..n);
                 keys.borrow_mut()[slot] =
-                    if rng.u8(..) < 40 { CLOSED } else { key(rng.u32(..9), 1 + rng.u32(..3)) };
+                    if rng.u8(..) < 40 { CLOSED } else { key(rng.u32(..9), 1.0 + rng.u32(..3) as f32) };
                 tree.touch(slot as u32, || keys.borrow()[slot]);
                 assert!(tree.is_exact());
                 let least = *keys.borrow().iter().min().unwrap();
-                match tree.pick(turn) {
+                match tree.pick(rng.u32(..n as u32)) {
                     None => assert_eq!(least, CLOSED),
                     Some((slot, k)) => {
                         assert_eq!((k, keys.borrow()[slot as usize]), (least, least), "n = {n}, seed = n")
@@ -145,20 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn ties_rotate() {
-        let tree = LoadTree::new(40);
-        for slot in 0..40 {
-            tree.touch(slot, || key(0, 1));
+    fn ties_go_to_where_the_turn_points() {
+        for n in [1, 16, 24, 300, 5_000] {
+            let tree = LoadTree::new(n as usize * 3 / 2);
+            for slot in 0..n {
+                tree.touch(slot, || key(0, 1.0));
+            }
+            assert!((0..n).all(|start| tree.pick(start) == Some((start, key(0, 1.0)))), "{n} slots");
+            tree.touch(0, || key(1, 1.0));
+            tree.touch(n / 2, || CLOSED);
+            assert!(n < 2 || (0..n).all(|start| ![0, n / 2].contains(&tree.pick(start).unwrap().0)));
         }
-        let mut seen: Vec<u32> = (0..48).filter_map(|turn| tree.pick(turn)).map(|(slot, _)| slot).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 40, "48 turns over 3 × 16 places reach all 40");
     }
 
     #[test]
     fn keys_order_by_load_per_weight() {
-        assert!(key(0, 1) < key(1, 1) && key(1, 2) == key(0, 1) && key(2, 2) > key(0, 1));
-        assert!(key(1_000_000, 1) < key(1_000_001, 1) && key(u32::MAX, 1) < CLOSED);
+        assert!(key(0, 1.0) < key(1, 1.0) && key(1, 2.0) == key(0, 1.0) && key(2, 2.0) > key(0, 1.0));
+        assert!(key(1_000_000, 1.0) < key(1_000_001, 1.0) && key(u32::MAX, 1.0) < CLOSED);
     }
 }

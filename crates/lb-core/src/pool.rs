@@ -316,11 +316,16 @@ fn hook(w: &Writer, shared: &Shared) {
     shared.set_hook(Hooks::TOTAL, bounded);
     let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
     match a {
-        Algorithm::PeakEwma(o) => shared.decay_ms.store(ms(o.decay), Relaxed),
+        Algorithm::PeakEwma(o) => {
+            shared.decay_ms.store(ms(o.decay), Relaxed);
+            let us = u32::try_from(o.default_rtt.as_micros()).unwrap_or(u32::MAX);
+            shared.default_rtt_us.store(us, Relaxed);
+        }
         Algorithm::LeastResponseTime(o) => {
             shared.window_ms.store(ms(o.window), Relaxed);
+            shared.samples.store(u32::from(o.samples), Relaxed);
             for e in &w.entries {
-                e.state.prepare_samples(o.samples);
+                e.state.prepare_samples();
             }
         }
         _ => {}
@@ -335,16 +340,13 @@ impl Writer {
         shared: &Arc<Shared>,
         now: Option<Nanos>,
     ) -> Result<(), PoolError> {
-        let ramp_from = now.filter(|_| self.settings.slow_start.is_some());
-        let mut specs: Vec<_> = self.entries.iter().map(|e| (e.spec.clone(), e.draining)).collect();
-        let mut index: foldhash::HashMap<BackendId, usize> =
-            specs.iter().enumerate().map(|(i, (b, _))| (b.id.clone(), i)).collect();
-        let mut removed = vec![];
+        // Backends that come to an empty pool (discovery's first answer) do not ramp: all are equally cold.
+        let ramp_from = now.filter(|_| self.settings.slow_start.is_some() && !self.entries.is_empty());
+        let mut specs = Specs::of(&self.entries);
         for change in changes {
-            change_specs(change, &mut specs, &mut index, &mut removed)?;
+            specs.change(change)?;
         }
-        let live = |i: &usize| !removed.contains(i);
-        let specs: Vec<_> = specs.into_iter().enumerate().filter(|(i, _)| live(i)).map(|(_, s)| s).collect();
+        let specs: Vec<_> = specs.list.into_iter().flatten().collect();
         if !specs.is_empty() && specs.iter().all(|(b, _)| b.weight == 0) {
             return Err(PoolError::AllZeroWeights(specs.len()));
         }
@@ -356,6 +358,7 @@ impl Writer {
     fn replace(&mut self, specs: Vec<(Arc<Backend>, bool)>, shared: &Arc<Shared>, ramp_from: Option<Nanos>) {
         let mut old: foldhash::HashMap<BackendId, Entry> =
             std::mem::take(&mut self.entries).into_iter().map(|e| (e.spec.id.clone(), e)).collect();
+        self.sweep();
         for (spec, draining) in specs {
             let same_place = |e: &Entry| e.spec.url == spec.url;
             let entry = match old.remove(&spec.id) {
@@ -383,18 +386,20 @@ impl Writer {
         }
     }
 
-    /// A slot that nobody uses. Slots of backends that are gone are free once no lease and no snapshot holds their state.
+    /// Frees the slots of backends that are gone, once no lease and no snapshot holds their state.
+    fn sweep(&mut self) {
+        let free = &mut self.free_slots;
+        self.gone.retain(|s| {
+            let held = Arc::strong_count(s) > 1;
+            if !held {
+                free.push(s.slot());
+            }
+            held
+        });
+    }
+
+    /// A slot that nobody uses.
     fn slot(&mut self) -> u32 {
-        if self.free_slots.is_empty() {
-            let free = &mut self.free_slots;
-            self.gone.retain(|s| {
-                let held = Arc::strong_count(s) > 1;
-                if !held {
-                    free.push(s.slot());
-                }
-                held
-            });
-        }
         self.free_slots.pop().unwrap_or_else(|| {
             self.slots += 1;
             self.slots - 1
@@ -409,29 +414,56 @@ impl Writer {
     }
 }
 
-fn change_specs(
-    change: Change,
-    specs: &mut Vec<(Arc<Backend>, bool)>,
-    index: &mut foldhash::HashMap<BackendId, usize>,
-    removed: &mut Vec<usize>,
-) -> Result<(), PoolError> {
-    let find = |index: &foldhash::HashMap<BackendId, usize>, id: &BackendId| {
-        index.get(id).copied().ok_or_else(|| PoolError::UnknownId(id.clone()))
-    };
-    match change {
-        Change::Add(b) if b.id.as_str().is_empty() => return Err(PoolError::EmptyId),
-        Change::Add(b) => {
-            if index.insert(b.id.clone(), specs.len()).is_some() {
-                return Err(PoolError::DuplicateId(b.id));
+/// What is wanted of each backend, while changes are applied to it; a removed one leaves its place empty.
+struct Specs {
+    /// In the pool's order; with whether it drains.
+    list: Vec<Option<(Arc<Backend>, bool)>>,
+    index: foldhash::HashMap<BackendId, usize>,
+}
+
+impl Specs {
+    fn of(entries: &[Entry]) -> Self {
+        Self {
+            list: entries.iter().map(|e| Some((e.spec.clone(), e.draining))).collect(),
+            index: entries.iter().enumerate().map(|(i, e)| (e.spec.id.clone(), i)).collect(),
+        }
+    }
+
+    fn get(&mut self, id: &BackendId) -> Result<&mut (Arc<Backend>, bool), PoolError> {
+        let place = self.index.get(id).and_then(|&i| self.list[i].as_mut());
+        place.ok_or_else(|| PoolError::UnknownId(id.clone()))
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), PoolError> {
+        match change {
+            Change::Add(b) => {
+                check_backend(&b)?;
+                if self.index.insert(b.id.clone(), self.list.len()).is_some() {
+                    return Err(PoolError::DuplicateId(b.id));
+                }
+                self.list.push(Some((Arc::new(b), false)));
             }
-            specs.push((Arc::new(b), false));
+            Change::Update(id, patch) => {
+                let (spec, _) = self.get(&id)?;
+                patch.apply_to(Arc::make_mut(spec));
+                check_backend(spec)?;
+            }
+            Change::Drain(id, draining) => self.get(&id)?.1 = draining,
+            Change::Remove(id) => {
+                let at = self.index.remove(&id).ok_or(PoolError::UnknownId(id))?;
+                self.list[at] = None;
+            }
         }
-        Change::Update(id, patch) => patch.apply_to(Arc::make_mut(&mut specs[find(index, &id)?].0)),
-        Change::Drain(id, draining) => specs[find(index, &id)?].1 = draining,
-        Change::Remove(id) => {
-            removed.push(find(index, &id)?);
-            index.remove(&id);
-        }
+        Ok(())
+    }
+}
+
+fn check_backend(b: &Backend) -> Result<(), PoolError> {
+    if b.id.as_str().is_empty() {
+        return Err(PoolError::EmptyId);
+    }
+    if b.max_connections == Some(0) {
+        return Err(PoolError::NoConnections(b.id.clone()));
     }
     Ok(())
 }

@@ -43,7 +43,8 @@ mod tests {
     fn ramps_like_envoy() {
         let s =
             |aggression| SlowStart { window: Duration::from_secs(10), aggression, min_weight_percent: 10 };
-        let at = |secs: u64, aggression| factor(&s(aggression), Nanos::from_secs(5), Nanos::from_secs(5 + secs));
+        let at =
+            |secs: u64, aggression| factor(&s(aggression), Nanos::from_secs(5), Nanos::from_secs(5 + secs));
         assert_eq!((at(0, 1.0), at(5, 1.0), at(10, 1.0)), (Some(0.1), Some(0.5), None));
         assert!((at(5, 2.0).unwrap() - 0.7071).abs() < 1e-4, "a larger aggression grows faster at first");
         assert_eq!((scaled(1, 0.1), scaled(3, 1.0), scaled(0, 1.0), limit(5, 0.1)), (10, 300, 0, 1));

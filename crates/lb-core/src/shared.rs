@@ -4,7 +4,7 @@ use crate::load_tree::LoadTree;
 use crate::state::BackendState;
 use arc_swap::ArcSwapOption;
 use lb_types::Clock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, OnceLock};
 
 /// Told when something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
@@ -55,6 +55,10 @@ pub(crate) struct Shared {
     hooks: AtomicU32,
     pub(crate) decay_ms: AtomicU32,
     pub(crate) window_ms: AtomicU32,
+    /// How many of the last responses make a mean.
+    pub(crate) samples: AtomicU32,
+    /// What a backend without an average is taken to need.
+    pub(crate) default_rtt_us: AtomicU32,
     tree: ArcSwapOption<LoadTree>,
     watcher: OnceLock<Arc<dyn PoolWatcher>>,
     /// Where round robin stands.
@@ -70,6 +74,8 @@ impl Shared {
             hooks: AtomicU32::new(0),
             decay_ms: AtomicU32::new(10_000),
             window_ms: AtomicU32::new(60_000),
+            samples: AtomicU32::new(10),
+            default_rtt_us: AtomicU32::new(30_000),
             tree: ArcSwapOption::empty(),
             watcher: OnceLock::new(),
             cursor: Alone::default(),
@@ -79,7 +85,7 @@ impl Shared {
 
     #[inline]
     pub(crate) fn hooks(&self) -> Hooks {
-        Hooks(self.hooks.load(Relaxed))
+        Hooks(self.hooks.load(SeqCst))
     }
 
     pub(crate) fn set_hook(&self, hook: u32, on: bool) {

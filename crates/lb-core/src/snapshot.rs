@@ -8,9 +8,9 @@ use crate::context::{PickContext, below};
 use crate::error::{ExclusionCounts, SelectError};
 use crate::explain::{Candidate, Explanation, Recorder};
 use crate::lease::Lease;
-use crate::policy::{Choice, Policy};
+use crate::policy::{Choice, Policy, mix};
 use crate::settings::PoolSettings;
-use crate::shared::{Hooks, Shared};
+use crate::shared::Shared;
 use crate::state::BackendState;
 use foldhash::HashMap;
 use lb_types::{BackendId, Exclusion};
@@ -91,7 +91,7 @@ impl<'a> View<'a> {
         let m = &self.members[member as usize];
         (m.exclusion.is_none() || (self.panic && m.exclusion == Some(Exclusion::Unhealthy)))
             && m.state.gate.refusal().is_none()
-            && (cx.is_fresh() || !(cx.was_tried(m.state.slot()) || cx.is_excluded(m.state.slot())))
+            && cx.refusal(m.state.slot()).is_none()
     }
 
     /// The next turn of the pool's cursor.
@@ -174,8 +174,7 @@ impl Snapshot {
     #[inline]
     fn lease(&self, member: u32, cx: &PickContext<'_>) -> Lease {
         let backend = self.members[member as usize].state.clone();
-        backend.entered();
-        let counted = self.shared.hooks().has(Hooks::TOTAL);
+        let counted = backend.entered();
         Lease::new(backend, cx.now, counted)
     }
 
@@ -194,7 +193,9 @@ impl Snapshot {
         for &level in &recorder.levels {
             let level = &self.levels[level];
             for &m in &level.candidates {
-                candidates[m as usize].score = level.policy.score(&self.view(level), m, cx);
+                let c = &mut candidates[m as usize];
+                c.score = level.policy.score(&self.view(level), m, cx);
+                c.excluded = c.excluded.or_else(|| level.policy.exclusion(&self.view(level), m));
             }
         }
         if let Some(p) = picked {
@@ -233,10 +234,7 @@ impl Snapshot {
         let panic = m.level.is_some_and(|l| self.levels[usize::from(l)].panic);
         let built = m.exclusion.filter(|&e| !(panic && e == Exclusion::Unhealthy));
         let slot = m.state.slot();
-        built
-            .or_else(|| m.state.refusal())
-            .or_else(|| cx.is_excluded(slot).then_some(Exclusion::Excluded))
-            .or_else(|| cx.was_tried(slot).then_some(Exclusion::AlreadyTried))
+        built.or_else(|| m.state.refusal()).or_else(|| cx.refusal(slot))
     }
 
     #[cold]
@@ -292,14 +290,14 @@ impl Snapshot {
                 return Some(member);
             }
         }
-        if !cx.any_tried() {
+        if cx.is_fresh() {
             return None;
         }
-        let tried = cx.forget_tried();
+        cx.again = true;
         let again = std::iter::once(first)
             .chain((0..self.levels.len()).filter(|&l| l != first))
             .find_map(|level| self.pick_in(level, cx));
-        cx.restore_tried(tried);
+        cx.again = false;
         again
     }
 
@@ -326,7 +324,7 @@ impl Snapshot {
     #[inline]
     fn enter(&self, choice: Choice, cx: &mut PickContext<'_>) -> bool {
         let state = &self.members[choice.member as usize].state;
-        if !cx.is_fresh() && (cx.was_tried(state.slot()) || cx.is_excluded(state.slot())) {
+        if cx.refusal(state.slot()).is_some() {
             return false;
         }
         if let Some(r) = &mut cx.recorder {
@@ -347,8 +345,17 @@ impl Snapshot {
     /// Re-picks are used up: never refuse while one candidate is usable. O(candidates).
     #[cold]
     fn scan(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<u32> {
-        let random = if self.keyed { cx.key_or_random() } else { cx.random() };
-        let start = below(random, view.candidates.len());
+        if self.keyed {
+            // A key that its table found no usable member for keeps its backend, too: highest random weight.
+            let key = cx.key_or_random();
+            let draw = |m: u32| mix(key ^ mix(self.members[m as usize].state.uid()));
+            let usable = view.candidates.iter().copied().filter(|&m| view.is_usable(m, cx));
+            let member = usable.max_by_key(|&m| draw(m))?;
+            if self.enter(Choice { member, seen: None }, cx) {
+                return Some(member);
+            }
+        }
+        let start = below(cx.random(), view.candidates.len());
         (start..view.candidates.len())
             .chain(0..start)
             .map(|i| view.candidates[i])

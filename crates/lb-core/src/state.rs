@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 #[repr(C)]
 pub struct BackendState {
     pub(crate) gate: Gate,
-    /// The weight that the load tree divides by; 0: not a candidate of the tree's level.
+    /// The weight that the load tree divides by, the bits of an `f32`; 0: not a candidate of the tree's level.
     pub(crate) tree_weight: AtomicU32,
     slot: u32,
     succeeded: AtomicU64,
@@ -124,8 +124,8 @@ impl BackendState {
         self.touch_tree();
     }
 
-    pub(crate) fn prepare_samples(&self, n: u8) {
-        self.samples.get_or_init(|| Samples::new(n));
+    pub(crate) fn prepare_samples(&self) {
+        self.samples.get_or_init(Samples::default);
     }
 
     /// The peak EWMA in µs; `None` before the first sample.
@@ -140,8 +140,8 @@ impl BackendState {
 
     /// What the load tree sorts by: requests in flight (this one included) per weight; last if it may not be picked.
     pub(crate) fn load_key(&self) -> u32 {
-        let weight = self.tree_weight.load(SeqCst);
-        if weight == 0 || self.gate.refusal().is_some() {
+        let weight = f32::from_bits(self.tree_weight.load(SeqCst));
+        if weight == 0.0 || self.gate.refusal().is_some() {
             return load_tree::CLOSED;
         }
         load_tree::key(self.gate.in_flight(), weight)
@@ -155,16 +155,18 @@ impl BackendState {
         }
     }
 
-    /// The bookkeeping of a request that was let in by the gate.
+    /// The bookkeeping of a request that was let in by the gate. `true`: it was counted into the pool's total.
     #[inline]
-    pub(crate) fn entered(&self) {
+    pub(crate) fn entered(&self) -> bool {
         let hooks = self.shared.hooks();
         if hooks.has(Hooks::TREE) {
             self.shared.touch_tree(self);
         }
-        if hooks.has(Hooks::TOTAL) {
+        let counted = hooks.has(Hooks::TOTAL);
+        if counted {
             self.shared.total.fetch_add(1, Relaxed);
         }
+        counted
     }
 
     /// Ends a request. `counted`: it had been counted into the pool's total.
@@ -197,6 +199,8 @@ impl BackendState {
             }
         }
         let last_of_shut = self.gate.leave();
+        // Read again, after the count went down: who plants a tree, or waits for a place, sees either that count or is seen here.
+        let hooks = self.shared.hooks();
         if hooks.has(Hooks::TREE) {
             self.shared.touch_tree(self);
         }
@@ -210,16 +214,25 @@ impl BackendState {
 
     fn observe(&self, sample: Nanos, now: Nanos) {
         self.ewma.record(sample, now, self.shared.decay_ms.load(Relaxed));
+        self.observe_mean(sample, now);
+    }
+
+    fn observe_mean(&self, sample: Nanos, now: Nanos) {
         if let Some(samples) = self.samples.get() {
-            samples.record(sample, now, self.shared.window_ms.load(Relaxed));
+            let (window, n) = (self.shared.window_ms.load(Relaxed), self.shared.samples.load(Relaxed));
+            samples.record(sample, now, window, n);
         }
     }
 
-    /// A client that left after `after` says "at least that long": it can raise an average, never lower it.
+    /// A client that left after `after` says "at least that long": it can raise what is known or assumed, never lower it. A
+    /// backend of which nothing is known but that is no longer unmeasured: a hung one must not stay first in line.
     fn observe_at_least(&self, after: Nanos, now: Nanos) {
         let us = after.as_micros() as f32;
-        if self.mean_us(now).or_else(|| self.ewma_us(now)).is_some_and(|known| us > known) {
-            self.observe(after, now);
+        if us > self.ewma_us(now).unwrap_or(self.shared.default_rtt_us.load(Relaxed) as f32) {
+            self.ewma.record(after, now, self.shared.decay_ms.load(Relaxed));
+        }
+        if self.mean_us(now).is_none_or(|known| us > known) {
+            self.observe_mean(after, now);
         }
     }
 

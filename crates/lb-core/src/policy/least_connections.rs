@@ -26,7 +26,7 @@ impl Policy for Scan {
                 continue;
             }
             let seen = m.state.in_flight();
-            let k = key(seen, m.weight);
+            let k = key(seen, m.weight as f32);
             if best.is_none_or(|(least, _)| k < least) {
                 best = Some((k, Choice { member, seen: Some(seen) }));
             }
@@ -36,7 +36,7 @@ impl Policy for Scan {
 
     fn score(&self, view: &View<'_>, member: u32, _: &PickContext<'_>) -> Option<f64> {
         let m = &view.members[member as usize];
-        Some(f64::from(f32::from_bits(key(m.state.in_flight(), m.weight))))
+        Some(f64::from(f32::from_bits(key(m.state.in_flight(), m.weight as f32))))
     }
 }
 
@@ -44,17 +44,19 @@ impl Policy for Scan {
 pub(super) struct Tree {
     /// By slot: the member's index; `u32::MAX` where the slot is no candidate of this level.
     by_slot: Box<[u32]>,
+    /// The candidates' slots: ties rotate over them.
+    slots: Box<[u32]>,
 }
 
 impl Tree {
     pub(super) fn new(members: &[Member], candidates: &[u32]) -> Self {
-        let slots =
-            candidates.iter().map(|&m| members[m as usize].state.slot() as usize + 1).max().unwrap_or(0);
-        let mut by_slot = vec![u32::MAX; slots].into_boxed_slice();
-        for &m in candidates {
-            by_slot[members[m as usize].state.slot() as usize] = m;
+        let slots: Box<[u32]> = candidates.iter().map(|&m| members[m as usize].state.slot()).collect();
+        let len = slots.iter().max().map_or(0, |&s| s as usize + 1);
+        let mut by_slot = vec![u32::MAX; len].into_boxed_slice();
+        for (&slot, &m) in slots.iter().zip(candidates) {
+            by_slot[slot as usize] = m;
         }
-        Self { by_slot }
+        Self { by_slot, slots }
     }
 }
 
@@ -63,7 +65,7 @@ impl Policy for Tree {
         let tree = view.shared.tree();
         // The tree knows nothing of what this request has tried; a snapshot older than the tree's has other candidates.
         let (Some(tree), true) = (&*tree, cx.is_fresh()) else { return Scan.pick(view, cx) };
-        let (slot, expected) = tree.pick(view.turn(cx))?;
+        let (slot, expected) = tree.pick(self.slots[view.turn(cx) % self.slots.len()])?;
         let Some(&member) = self.by_slot.get(slot as usize).filter(|&&m| m != u32::MAX) else {
             return Scan.pick(view, cx);
         };

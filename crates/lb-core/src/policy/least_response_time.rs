@@ -25,7 +25,7 @@ impl Policy for LeastResponseTime {
     fn pick(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<Choice> {
         let n = view.candidates.len();
         let start = view.turn(cx) % n;
-        let mut best: Option<((u8, f32), u32)> = None;
+        let mut best: Option<((u8, f32), Choice)> = None;
         for i in (start..n).chain(0..start) {
             let (member, m) = view.at(i);
             if !view.is_usable(member, cx) {
@@ -33,10 +33,11 @@ impl Policy for LeastResponseTime {
             }
             let r = rank(m, cx);
             if best.is_none_or(|(least, _)| r < least) {
-                best = Some((r, member));
+                // An unmeasured backend is taken only while it is idle: not by two threads from one look.
+                best = Some((r, Choice { member, seen: (r.0 == 0).then_some(0) }));
             }
         }
-        best.and_then(|(_, member)| Choice::of(member))
+        best.map(|(_, choice)| choice)
     }
 
     /// Mean (µs) × load; 0 for an unmeasured idle backend, infinite for an unmeasured busy one.

@@ -12,7 +12,7 @@ mod random;
 mod round_robin;
 mod smooth;
 
-pub(crate) use hash::{HashTable, TableKey, hash_bytes, hash_key};
+pub(crate) use hash::{HashTable, TableKey, hash_bytes, hash_key, mix};
 pub(crate) use least_connections::TREE_FROM;
 
 use hash::HashPolicy;
@@ -21,6 +21,7 @@ use smooth::Schedule;
 use crate::context::PickContext;
 use crate::settings::Algorithm;
 use crate::snapshot::{Member, View};
+use lb_types::Exclusion;
 
 /// A policy's answer.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,11 @@ impl Choice {
 pub(crate) trait Policy: Send + Sync {
     /// A candidate. The view has at least one. `None`: no candidate is usable, as far as this policy sees.
     fn pick(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<Choice>;
+
+    /// Why this policy would rather not take a usable candidate; for explanations.
+    fn exclusion(&self, _view: &View<'_>, _member: u32) -> Option<Exclusion> {
+        None
+    }
 
     /// What this policy compares candidates by, lower is better; for explanations.
     fn score(&self, _view: &View<'_>, _member: u32, _cx: &PickContext<'_>) -> Option<f64> {

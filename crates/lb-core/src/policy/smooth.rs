@@ -215,10 +215,10 @@ mod tests {
         let cycles = 10_000;
         let mut counts = vec![0u32; weights.len()];
         // One light turn a cycle: after 10 000 cycles each light member had one.
-        for t in 0..s.cycle() * cycles {
-            let e = s.entries[t % s.cycle()];
-            if e & LIGHT != 0 {
-                counts[s.at(t)] += 1;
+        let light_turns: Vec<_> = (0..s.cycle()).filter(|&t| s.entries[t] & LIGHT != 0).collect();
+        for cycle in 0..cycles {
+            for t in &light_turns {
+                counts[s.at(cycle * s.cycle() + t)] += 1;
             }
         }
         let light: u32 = counts.iter().sum();

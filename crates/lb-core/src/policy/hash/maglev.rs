@@ -163,7 +163,10 @@ mod tests {
             let after = Maglev::with_entries(&rest, 65_537);
             moved += before.table.iter().zip(&after.table).filter(|(b, a)| **b != gone && b != a).count();
         }
-        assert!(moved * 1_000 <= 20 * 65_537 * 6, "{moved} entries of others in 20 removals: more than 0.6 % each");
+        assert!(
+            moved * 1_000 <= 20 * 65_537 * 6,
+            "{moved} entries of others in 20 removals: more than 0.6 % each"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::context::PickContext;
 use crate::settings::{Algorithm, Hashing};
 use crate::shared::Shared;
 use crate::snapshot::View;
-use lb_types::{KeySource, RequestInfo};
+use lb_types::{Exclusion, KeySource, RequestInfo};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -112,7 +112,7 @@ pub(crate) fn balance_factor(algorithm: &Algorithm) -> Option<u32> {
 
 /// A mixer for successive choices of one key (the finalizer of MurmurHash3, public domain).
 #[inline]
-fn mix(mut h: u64) -> u64 {
+pub(crate) fn mix(mut h: u64) -> u64 {
     h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     h = (h ^ (h >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     h ^ (h >> 33)
@@ -166,6 +166,10 @@ impl Policy for HashPolicy {
             // All within reach are over their bound: then the bound yields, not the request.
             .or_else(|| self.balance_factor.and_then(|_| self.choose(key, |m| view.is_usable(m, cx))))
             .and_then(Choice::of)
+    }
+
+    fn exclusion(&self, view: &View<'_>, member: u32) -> Option<Exclusion> {
+        (!self.within_bound(view, member)).then_some(Exclusion::OverLoaded)
     }
 
     fn score(&self, _: &View<'_>, member: u32, cx: &PickContext<'_>) -> Option<f64> {
