@@ -77,9 +77,7 @@ pools: { web: { backends: [{ url: "http://127.0.0.1:9001" }] } }
 fn yaml_tab() {
     check(
         Yaml,
-        r#"listeners:
-	- address: "127.0.0.1:8080"
-"#,
+        "listeners:\n\t- address: \"127.0.0.1:8080\"\n",
         "f:2:2: error: tabs disallowed within this context (block indentation)",
     );
 }

@@ -39,3 +39,11 @@ fn every_link_of_the_reference_has_its_heading() {
         assert!(headings.iter().any(|h| h == target), "no heading for #{target}: {headings:?}");
     }
 }
+
+#[test]
+fn every_algorithm_is_explained() {
+    let reference = lb_config::reference();
+    for algorithm in lb_core::settings::Algorithm::all() {
+        assert!(reference.contains(&format!("\n| `{}` |", algorithm.name())), "{}", algorithm.name());
+    }
+}
