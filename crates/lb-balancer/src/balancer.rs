@@ -1,17 +1,57 @@
 //! The handle.
 
+use crate::builder::LoadBalancerBuilder;
+use crate::members::Members;
 use crate::options::SelectOptions;
 use lb_core::{Explanation, Lease, PickContext, Pool, SelectError};
 use lb_types::RequestInfo;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A load balancer: a cheap handle, to clone at will.
-#[derive(Clone, Debug)]
+/// A load balancer: a cheap handle, to clone at will. All clones are the same balancer.
+#[derive(Clone)]
 pub struct LoadBalancer {
     pool: Pool,
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What stands beside the pool. Nothing in it is touched by a pick but the seed, where one is set.
+pub(crate) struct Inner {
+    pub(crate) name: Box<str>,
+    /// Where the picks' random numbers come from: a counter in tests, the thread's generator otherwise.
+    pub(crate) seed: Option<AtomicU64>,
+    pub(crate) members: Members,
+    #[cfg(feature = "runtime")]
+    pub(crate) wait: crate::wait::Waiting,
+    #[cfg(feature = "runtime")]
+    pub(crate) sources: Vec<Arc<crate::discover::Source>>,
+    #[cfg(feature = "runtime")]
+    pub(crate) is_running: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "health")]
+    pub(crate) checker: Option<lb_health::HealthChecker>,
+    #[cfg(feature = "health")]
+    pub(crate) health_check: Option<lb_health::HealthCheck>,
 }
 
 impl LoadBalancer {
-    /// The pool of backends underneath.
+    /// Starts to describe a balancer.
+    pub fn builder() -> LoadBalancerBuilder {
+        LoadBalancerBuilder::default()
+    }
+
+    pub(crate) fn assemble(pool: Pool, inner: Inner) -> Self {
+        #[cfg(feature = "runtime")]
+        inner.wait.watch(&pool);
+        Self { pool, inner: Arc::new(inner) }
+    }
+
+    /// The pool's name; `default` if it was given none.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The pool of backends underneath. Change its backends through the balancer, not here: the balancer keeps health checks
+    /// and counters in step.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -19,7 +59,7 @@ impl LoadBalancer {
     /// The inputs of one request's picks: time, randomness, the request's key and what the options exclude. Keep it over the
     /// request's retries, and tell it what was [`tried`](PickContext::tried).
     pub fn context(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> PickContext<'static> {
-        let mut cx = PickContext::new(self.pool.now(), fastrand::u64(..));
+        let mut cx = PickContext::new(self.pool.now(), self.random());
         cx.key = match &options.key {
             Some(key) => self.pool.key_of(key),
             None => self.pool.key(request),
@@ -35,11 +75,24 @@ impl LoadBalancer {
         cx
     }
 
+    #[inline]
+    fn random(&self) -> u64 {
+        match &self.inner.seed {
+            None => fastrand::u64(..),
+            // Apart by an odd constant, so that the streams of neighbouring requests do not overlap.
+            Some(seed) => seed.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed),
+        }
+    }
+
     /// Picks a backend and counts the request in. Synchronous, lock-free, local state only.
     ///
     /// # Errors
     /// When no backend is usable, with the reasons.
-    pub fn select_backend(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> Result<Lease, SelectError> {
+    pub fn select_backend(
+        &self,
+        request: &RequestInfo<'_>,
+        options: &SelectOptions,
+    ) -> Result<Lease, SelectError> {
         self.pool.acquire(&mut self.context(request, options))
     }
 
@@ -49,8 +102,18 @@ impl LoadBalancer {
     }
 }
 
+impl std::fmt::Debug for LoadBalancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadBalancer")
+            .field("name", &self.inner.name)
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}
+
 impl From<Pool> for LoadBalancer {
+    /// A balancer over a pool that exists: no health checks, no discovery, default waiting.
     fn from(pool: Pool) -> Self {
-        Self { pool }
+        LoadBalancerBuilder::default().over(pool)
     }
 }

@@ -1,8 +1,66 @@
 //! `LoadBalancer`: the engine, health checks and discovery composed behind one handle.
+//!
+//! ```
+//! use lb_balancer::{LoadBalancer, SelectOptions};
+//! use lb_types::{Backend, Nanos, Outcome, RequestInfo};
+//!
+//! let lb = LoadBalancer::builder()
+//!     .backend(Backend::new("a", "http://127.0.0.1:9001".parse()?).weight(3))
+//!     .backend(Backend::new("b", "http://127.0.0.1:9002".parse()?))
+//!     .build()?;
+//!
+//! let lease = lb.select_backend(&RequestInfo::default(), &SelectOptions::default())?;
+//! println!("→ {}", lease.backend().url());
+//! lease.complete(Outcome::Success { ttfb: Nanos::from_millis(3) });
+//! assert_eq!(lb.metrics().requests, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what it holds | feature |
+//! |---|---|---|
+//! | [`balancer`] | the handle: picks | – |
+//! | [`builder`] | how it is made | – |
+//! | `members` | changes of the set of backends, health checks kept in step | – |
+//! | [`metrics`] | what happened | – |
+//! | `wait` | picks that wait for a backend to become usable | `runtime` |
+//! | [`drain`] | emptying a backend | `runtime` |
+//! | [`running`] | the background work | `runtime` |
+//! | [`discover`] | where backends come from: DNS, a watched file, anything | `runtime`, `discovery-dns`, `discovery-file` |
+//! | `health` | statuses, checks by hand, events | `health` for checks |
+//!
+//! Without any feature nothing here knows tokio. `serde` derives `Serialize` for what is reported.
 
 pub mod balancer;
+pub mod builder;
+#[cfg(feature = "runtime")]
+pub mod discover;
+#[cfg(feature = "runtime")]
+pub mod drain;
+pub mod error;
+mod health;
+mod members;
+pub mod metrics;
 pub mod options;
+#[cfg(feature = "runtime")]
+pub mod running;
+#[cfg(feature = "runtime")]
+mod wait;
 
 pub use balancer::LoadBalancer;
-pub use lb_core::{self as core, Lease, PickContext, SelectError};
+pub use builder::LoadBalancerBuilder;
+#[cfg(feature = "runtime")]
+pub use discover::{Discover, DiscoverError, DiscoveryStatus, StaticList};
+#[cfg(feature = "runtime")]
+pub use drain::DrainReport;
+#[cfg(feature = "health")]
+pub use error::CheckError;
+#[cfg(feature = "runtime")]
+pub use error::StartError;
+pub use error::{BuildError, ChangeError};
+pub use lb_core::{self as core, Algorithm, Change, Lease, PickContext, PoolSettings, SelectError};
+#[cfg(feature = "health")]
+pub use lb_health::{self as health_check, HealthCheck};
+pub use metrics::{BackendMetrics, BalancerMetrics};
 pub use options::SelectOptions;
+#[cfg(feature = "runtime")]
+pub use running::Running;

@@ -1,0 +1,213 @@
+//! How a balancer is made: setters that cannot fail, and one `build()` that can.
+
+use crate::balancer::{Inner, LoadBalancer};
+#[cfg(feature = "runtime")]
+use crate::discover::{Discover, Source};
+use crate::error::BuildError;
+use crate::members::Members;
+use lb_core::{Algorithm, Pool, PoolSettings};
+use lb_types::{Backend, Clock, SystemClock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+#[cfg(feature = "runtime")]
+use std::time::Duration;
+
+/// The longest `selection_timeout`: no client waits longer for a first byte.
+#[cfg(feature = "runtime")]
+pub const SELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Describes a [`LoadBalancer`]; see [`LoadBalancer::builder`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct LoadBalancerBuilder {
+    name: String,
+    backends: Vec<Backend>,
+    settings: PoolSettings,
+    clock: Option<Arc<dyn Clock>>,
+    seed: Option<u64>,
+    #[cfg(feature = "runtime")]
+    selection_timeout: Duration,
+    #[cfg(feature = "runtime")]
+    sources: Vec<Box<dyn Discover>>,
+    #[cfg(feature = "health")]
+    health_check: Option<lb_health::HealthCheck>,
+}
+
+impl Default for LoadBalancerBuilder {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            backends: vec![],
+            settings: PoolSettings::default(),
+            clock: None,
+            seed: None,
+            #[cfg(feature = "runtime")]
+            selection_timeout: Duration::from_millis(100),
+            #[cfg(feature = "runtime")]
+            sources: vec![],
+            #[cfg(feature = "health")]
+            health_check: None,
+        }
+    }
+}
+
+impl LoadBalancerBuilder {
+    /// The pool's name, for messages and metrics; `default` without it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Adds a backend.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backends.push(backend);
+        self
+    }
+
+    /// Adds backends.
+    pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
+        self.backends.extend(backends);
+        self
+    }
+
+    /// How a backend is chosen; `weighted-round-robin` without it.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.settings.algorithm = algorithm;
+        self
+    }
+
+    /// All settings of the pool, the algorithm among them.
+    pub fn settings(mut self, settings: PoolSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Checks the backends actively, once the balancer is [started](LoadBalancer::start). Without it all count as healthy.
+    #[cfg(feature = "health")]
+    pub fn health_check(mut self, health_check: lb_health::HealthCheck) -> Self {
+        self.health_check = Some(health_check);
+        self
+    }
+
+    /// Takes backends also from this source, once the balancer is [started](LoadBalancer::start). Several sources, and backends
+    /// given here, add up; an id belongs to whoever had it first.
+    #[cfg(feature = "runtime")]
+    pub fn discover(mut self, source: impl Into<Box<dyn Discover>>) -> Self {
+        self.sources.push(source.into());
+        self
+    }
+
+    /// Where time comes from; by default the operating system's monotonic clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// How long [`select_backend_async`](LoadBalancer::select_backend_async) waits for a backend to become usable, default 100 ms,
+    /// at most [`SELECTION_TIMEOUT_MAX`]; zero: not at all.
+    #[cfg(feature = "runtime")]
+    pub fn selection_timeout(mut self, timeout: Duration) -> Self {
+        self.selection_timeout = timeout;
+        self
+    }
+
+    /// Makes random choices (and the jitter of health checks) the same on every run, for tests.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The balancer, at rest: it picks at once, but checks and discovers only once [started](LoadBalancer::start). Needs no runtime.
+    ///
+    /// # Errors
+    /// Neither backends nor discovery, an id that is empty or there twice, weights that are all 0, a setting or health check out of
+    /// its bounds, a backend that cannot be checked.
+    pub fn build(mut self) -> Result<LoadBalancer, BuildError> {
+        let pool_name = || self.name.clone();
+        #[cfg(feature = "runtime")]
+        let finds = !self.sources.is_empty();
+        #[cfg(not(feature = "runtime"))]
+        let finds = false;
+        if self.backends.is_empty() && !finds {
+            return Err(BuildError::NoBackends { pool: pool_name() });
+        }
+        #[cfg(feature = "runtime")]
+        if self.selection_timeout > SELECTION_TIMEOUT_MAX {
+            let (value, max) = (self.selection_timeout, SELECTION_TIMEOUT_MAX);
+            return Err(BuildError::SelectionTimeout { pool: pool_name(), value, max });
+        }
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
+        let pool = Pool::new(settings, backends, clock)
+            .map_err(|error| BuildError::Pool { pool: pool_name(), error })?;
+        #[cfg(feature = "health")]
+        let checker = match self.health_check.clone() {
+            None => None,
+            Some(check) => Some(
+                self.checker(check, &pool)
+                    .map_err(|error| BuildError::HealthCheck { pool: pool_name(), error })?,
+            ),
+        };
+        Ok(self.finish(
+            pool,
+            #[cfg(feature = "health")]
+            checker,
+        ))
+    }
+
+    #[cfg(feature = "health")]
+    fn checker(
+        &self,
+        check: lb_health::HealthCheck,
+        pool: &Pool,
+    ) -> Result<lb_health::HealthChecker, lb_health::HealthCheckError> {
+        let mut builder = lb_health::HealthChecker::builder(check, Arc::new(pool.clone()));
+        if let Some(seed) = self.seed {
+            builder = builder.seed(seed);
+        }
+        let checker = builder.build()?;
+        checker.set_backends(crate::members::specs(pool))?;
+        Ok(checker)
+    }
+
+    /// A balancer over a pool that exists already.
+    pub(crate) fn over(self, pool: Pool) -> LoadBalancer {
+        self.finish(
+            pool,
+            #[cfg(feature = "health")]
+            None,
+        )
+    }
+
+    fn finish(
+        self,
+        pool: Pool,
+        #[cfg(feature = "health")] checker: Option<lb_health::HealthChecker>,
+    ) -> LoadBalancer {
+        let inner = Inner {
+            name: self.name.into(),
+            seed: self.seed.map(AtomicU64::new),
+            members: Members::default(),
+            #[cfg(feature = "runtime")]
+            wait: crate::wait::Waiting::new(self.selection_timeout),
+            #[cfg(feature = "runtime")]
+            sources: self.sources.into_iter().map(|s| Arc::new(Source::new(s))).collect(),
+            #[cfg(feature = "runtime")]
+            is_running: Default::default(),
+            #[cfg(feature = "health")]
+            checker,
+            #[cfg(feature = "health")]
+            health_check: self.health_check,
+        };
+        LoadBalancer::assemble(pool, inner)
+    }
+}
+
+impl std::fmt::Debug for LoadBalancerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadBalancerBuilder")
+            .field("name", &self.name)
+            .field("backends", &self.backends)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

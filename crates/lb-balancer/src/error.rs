@@ -1,0 +1,87 @@
+//! What a balancer refuses: when it is built, changed, started or asked for a check.
+
+use lb_core::PoolError;
+
+/// A balancer cannot be built from what was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nothing to balance over, now or later.
+    #[error("pool \"{pool}\" has no backends and no discovery that could find any")]
+    NoBackends {
+        /// The pool's name.
+        pool: String,
+    },
+    /// The pool refuses its backends (an id twice, weights that are all 0 …) or its settings.
+    #[error("pool \"{pool}\": {error}")]
+    Pool {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: PoolError,
+    },
+    /// The health check is out of bounds, or cannot check one of the backends.
+    #[cfg(feature = "health")]
+    #[error("pool \"{pool}\": {error}")]
+    HealthCheck {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_health::HealthCheckError,
+    },
+    /// `selection_timeout` is longer than a request could sensibly wait.
+    #[error("pool \"{pool}\": selection_timeout = {value:?}: must be at most {max:?}")]
+    SelectionTimeout {
+        /// The pool's name.
+        pool: String,
+        /// What was asked for.
+        value: std::time::Duration,
+        /// The most that is taken.
+        max: std::time::Duration,
+    },
+}
+
+/// A change of the backends is refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The pool refuses it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// A backend could not be checked as the pool's health check asks.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    HealthCheck(#[from] lb_health::HealthCheckError),
+}
+
+/// The background work cannot start.
+#[cfg(feature = "runtime")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is one set of tasks per balancer.
+    #[error("this balancer runs already")]
+    AlreadyRunning,
+    /// `start` was called outside a tokio runtime.
+    #[error("a balancer starts inside a tokio runtime only")]
+    NoRuntime,
+    /// The health checker refuses to start.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    HealthCheck(#[from] lb_health::HealthCheckError),
+}
+
+/// A check by hand is refused.
+#[cfg(feature = "health")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The balancer was built without a health check.
+    #[error("this balancer has no health check")]
+    NoHealthCheck,
+    /// The health checker refuses it.
+    #[error(transparent)]
+    HealthCheck(#[from] lb_health::HealthCheckError),
+}

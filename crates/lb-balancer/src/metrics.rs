@@ -1,0 +1,138 @@
+//! What happened: the balancer's figures and each backend's, read from the engine's atomics when somebody asks.
+//!
+//! A reading is a momentary picture, not an atomic one: each figure is right for a moment within the call. Latencies are times from the
+//! pick to the first byte of successful requests, in milliseconds, since the backend was added, from histograms 12.5 % wide; the pool's are
+//! merged from its present backends. `requests` also counts those of backends that are gone, so it never goes down.
+
+use crate::balancer::LoadBalancer;
+use lb_core::{HistogramSnapshot, Member};
+use lb_types::{BackendId, BackendUrl, Exclusion, Nanos};
+
+/// A balancer's figures.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BalancerMetrics {
+    /// Requests that got a backend, those in flight included.
+    pub requests: u64,
+    /// Backends whose active check passes.
+    pub healthy_backends: usize,
+    /// Backends whose active check fails.
+    pub unhealthy_backends: usize,
+    /// All backends.
+    pub total_backends: usize,
+    /// Mean time to first byte, ms; `None` before the first (or if the pool keeps no histograms).
+    pub avg_response_time: Option<f64>,
+    /// Half of the responses began within this time, ms.
+    pub p50: Option<f64>,
+    /// 90 % of the responses began within this time, ms.
+    pub p90: Option<f64>,
+    /// 99 % of the responses began within this time, ms.
+    pub p99: Option<f64>,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Each backend's figures, in the pool's order.
+    pub backends: Vec<BackendMetrics>,
+}
+
+/// One backend's figures.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BackendMetrics {
+    /// Which backend.
+    pub id: BackendId,
+    /// Where it is.
+    pub url: BackendUrl,
+    /// The verdict of active health checks.
+    pub healthy: bool,
+    /// Why it would get no request now; `None`: it may get one.
+    pub exclusion: Option<Exclusion>,
+    /// Its configured weight.
+    pub weight: u32,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests that ended well.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests whose client left.
+    pub cancelled: u64,
+    /// Mean time to first byte, ms.
+    pub avg: Option<f64>,
+    /// Half of the responses began within this time, ms.
+    pub p50: Option<f64>,
+    /// 99 % of the responses began within this time, ms.
+    pub p99: Option<f64>,
+}
+
+fn ms(time: Nanos) -> f64 {
+    time.0 as f64 / 1e6
+}
+
+fn quantile(latency: &HistogramSnapshot, q: f64) -> Option<f64> {
+    latency.quantile(q).map(ms)
+}
+
+impl BackendMetrics {
+    fn of(member: &Member, latency: &HistogramSnapshot) -> Self {
+        let state = member.state();
+        let stats = state.stats();
+        Self {
+            id: state.id().clone(),
+            url: state.url().clone(),
+            healthy: member.is_healthy(),
+            exclusion: member.exclusion(),
+            weight: state.spec().weight,
+            in_flight: stats.in_flight,
+            succeeded: stats.succeeded,
+            failed: stats.failed,
+            cancelled: stats.cancelled,
+            avg: latency.mean().map(ms),
+            p50: quantile(latency, 0.5),
+            p99: quantile(latency, 0.99),
+        }
+    }
+
+    /// All requests, those in flight included.
+    pub fn requests(&self) -> u64 {
+        u64::from(self.in_flight) + self.succeeded + self.failed + self.cancelled
+    }
+}
+
+impl LoadBalancer {
+    /// The figures of this moment. O(backends), with 1.6 KiB read a backend: for scrapes and reports, not for every request.
+    pub fn metrics(&self) -> BalancerMetrics {
+        let (snapshot, gone) = self.inner.members.snapshot_and_gone(self.pool());
+        let mut merged = HistogramSnapshot::default();
+        let of = |m: &Member| {
+            let latency = m.state().latency();
+            merged.merge(&latency);
+            BackendMetrics::of(m, &latency)
+        };
+        let backends: Vec<_> = snapshot.members().iter().map(of).collect();
+        let healthy = backends.iter().filter(|b| b.healthy).count();
+        BalancerMetrics {
+            requests: backends.iter().map(BackendMetrics::requests).sum::<u64>()
+                + gone.requests()
+                + u64::from(gone.in_flight),
+            healthy_backends: healthy,
+            unhealthy_backends: backends.len() - healthy,
+            total_backends: backends.len(),
+            avg_response_time: merged.mean().map(ms),
+            p50: quantile(&merged, 0.5),
+            p90: quantile(&merged, 0.9),
+            p99: quantile(&merged, 0.99),
+            in_flight: backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>()
+                + u64::from(gone.in_flight),
+            backends,
+        }
+    }
+
+    /// May at least one backend take requests by its own right: one that is in service and healthy, at its limit or not? `false`
+    /// also in panic, when unhealthy backends are tried because there are no others.
+    pub fn is_usable(&self) -> bool {
+        let usable = |m: &Member| matches!(m.exclusion(), None | Some(Exclusion::ConnectionLimit));
+        self.pool().snapshot().members().iter().any(usable)
+    }
+}

@@ -1,0 +1,90 @@
+//! The background work of a balancer: health checks, discovery, slow start. Nothing of it stands in a request's way.
+
+use crate::balancer::LoadBalancer;
+use crate::discover;
+use crate::error::StartError;
+use lb_types::Nanos;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Release};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A balancer at work: drop it, or [`shutdown`](Self::shutdown), and the background work stops. The balancer itself goes on picking
+/// with what is known; after `shutdown` it can be started again.
+#[must_use = "dropping it stops health checks and discovery"]
+#[derive(Debug)]
+pub struct Running {
+    lb: LoadBalancer,
+    tasks: JoinSet<()>,
+    #[cfg(feature = "health")]
+    checker: Option<lb_health::RunningChecker>,
+}
+
+impl Running {
+    /// Stops, and returns when nothing of it runs any more. Checks and look-ups under way are given up.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+        #[cfg(feature = "health")]
+        if let Some(checker) = self.checker.take() {
+            checker.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lb.inner.is_running.store(false, Release);
+    }
+}
+
+impl LoadBalancer {
+    /// Starts the background work on the current tokio runtime (with time and I/O enabled): active health checks, discovery from
+    /// each source, and the steps of slow start. It runs until the guard is dropped.
+    ///
+    /// # Errors
+    /// It runs already, or this is no tokio runtime.
+    pub fn start(&self) -> Result<Running, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if self.inner.is_running.swap(true, AcqRel) {
+            return Err(StartError::AlreadyRunning);
+        }
+        // From here on dropping `running` gives the claim back.
+        let mut running = Running {
+            lb: self.clone(),
+            tasks: JoinSet::new(),
+            #[cfg(feature = "health")]
+            checker: None,
+        };
+        #[cfg(feature = "health")]
+        if let Some(checker) = &self.inner.checker {
+            running.checker = Some(checker.start()?);
+        }
+        for source in &self.inner.sources {
+            running.tasks.spawn_on(discover::follow(self.clone(), Arc::clone(source)), &runtime);
+        }
+        running.tasks.spawn_on(maintain(self.clone()), &runtime);
+        Ok(running)
+    }
+}
+
+/// Moves slow-start ramps on for as long as somebody ramps, and otherwise sleeps until something changes.
+async fn maintain(lb: LoadBalancer) {
+    let pool = lb.pool();
+    loop {
+        // Before the call: a change during it is looked at once more.
+        let seen = pool.snapshot().generation();
+        match pool.maintain() {
+            Some(next) => tokio::time::sleep(until(next, pool.now())).await,
+            None => {
+                while pool.snapshot().generation() == seen {
+                    lb.inner.wait.maintenance().notified().await;
+                }
+            }
+        }
+    }
+}
+
+/// Never nothing, so that a clock that stands still does not make the loop spin.
+fn until(next: Nanos, now: Nanos) -> Duration {
+    (next - now).as_duration().max(Duration::from_millis(1))
+}
