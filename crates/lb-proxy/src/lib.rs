@@ -1,1 +1,42 @@
-//! Moves the bytes: an HTTP/1.1 reverse proxy on hyper connection APIs.
+//! Moves the bytes: an HTTP/1.1 reverse proxy over a [`LoadBalancer`](lb_balancer::LoadBalancer).
+//!
+//! Two ways in, one walk: a [`Server`] (worker threads with their own listeners, timers and upstream connections), and
+//! [`Proxy`], a `tower` service (feature `tower`) that runs in anyone's tokio runtime.
+//!
+//! The walk of one request through the files:
+//!
+//! | file | what happens |
+//! |---|---|
+//! | `server/listener` → `server/worker` | a connection is accepted by one worker, where it stays |
+//! | `server/socket`, `framing` | its bytes are read; ambiguous framing is poisoned before the parser sees it |
+//! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
+//! | `forward` | the request is checked, a backend is leased, the request sent, failures retried |
+//! | `headers` | hop-by-hop headers go, forwarding headers come |
+//! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
+//! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
+//!
+//! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
+//! retries or accounting.
+
+mod body;
+mod engine;
+mod error;
+mod forward;
+mod framing;
+mod headers;
+mod request;
+mod server;
+mod settings;
+mod socket;
+mod stats;
+mod timer;
+#[cfg(feature = "tower")]
+mod tower;
+mod upstream;
+
+pub use body::ProxyBody;
+pub use error::{ProxyError, Side};
+pub use forward::{ClientAddr, Proxy};
+pub use server::{RunningServer, ServeError, Server, ShutdownReport};
+pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
+pub use stats::{ProxyStats, ProxyStatsSnapshot};

@@ -1,0 +1,309 @@
+//! Bodies: the client's on its way to a backend, and the response with the lease inside.
+
+use crate::engine::{Connection, ResponseBody};
+use crate::error::ProxyError;
+use crate::forward::Worker;
+use crate::stats::Counters;
+use crate::timer::{Phase, Watch, WatchGuard};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use lb_core::{BackendState, Lease};
+use lb_types::{FailureKind, Nanos, Outcome};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// What goes to a backend: not the client's body type alone, for a retry has none of it.
+#[derive(Debug)]
+pub(crate) enum ReqBody<B> {
+    Empty,
+    Stream(ClientBody<B>),
+}
+
+/// A client's body and what is known of its progress.
+#[derive(Debug)]
+pub(crate) struct ClientBody<B> {
+    body: B,
+    progress: Arc<Progress>,
+    watch: Arc<Watch>,
+    body_timeout: Duration,
+    first_byte_timeout: Duration,
+}
+
+/// What the exchange and the body tell one another.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// All of it was handed to the connection.
+    pub(crate) done: AtomicBool,
+    /// The client broke it off.
+    pub(crate) failed: AtomicBool,
+    /// The client waits for a 100 before it sends it, and the backend has said nothing yet.
+    held: AtomicBool,
+    waker: std::sync::Mutex<Option<Waker>>,
+}
+
+impl Progress {
+    /// Holds the body back until [`release`](Self::release): the client expects a 100.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Relaxed);
+    }
+
+    /// Lets the body flow.
+    pub(crate) fn release(&self) {
+        self.held.store(false, Relaxed);
+        let waker = self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(w) = waker {
+            w.wake();
+        }
+    }
+
+    /// Is it held back?
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Relaxed)
+    }
+
+    fn poll_held(&self, cx: &Context<'_>) -> bool {
+        if !self.is_held() {
+            return false;
+        }
+        *self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(cx.waker().clone());
+        // Released while the waker was put in place?
+        self.is_held()
+    }
+}
+
+impl<B> ReqBody<B> {
+    pub(crate) fn stream(
+        body: B,
+        progress: Arc<Progress>,
+        watch: Arc<Watch>,
+        body_timeout: Duration,
+        first_byte_timeout: Duration,
+    ) -> Self {
+        Self::Stream(ClientBody { body, progress, watch, body_timeout, first_byte_timeout })
+    }
+}
+
+impl<B: Body + Unpin> Body for ReqBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let Self::Stream(s) = self.get_mut() else { return Poll::Ready(None) };
+        if s.progress.poll_held(cx) {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut s.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending if s.watch.phase() != Phase::ClientBody => {
+                s.watch.arm(Phase::ClientBody, s.watch.now(), s.body_timeout);
+            }
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => {
+                s.watch.arm(Phase::FirstByte, s.watch.now(), s.first_byte_timeout);
+                if s.body.is_end_stream() {
+                    s.progress.done.store(true, Relaxed);
+                }
+            }
+            Poll::Ready(Some(Err(_))) => s.progress.failed.store(true, Relaxed),
+            Poll::Ready(None) => {
+                s.watch.arm(Phase::FirstByte, s.watch.now(), s.first_byte_timeout);
+                s.progress.done.store(true, Relaxed);
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(s) => s.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(s) => s.body.size_hint(),
+        }
+    }
+}
+
+/// The body of a response to a client: one of the proxy's own, or a backend's that streams through. The lease on the backend
+/// rides in it and ends with it.
+pub struct ProxyBody<B>(Inner<B>, Option<WatchGuard>);
+
+enum Inner<B> {
+    Own(Option<Bytes>),
+    Stream(Streaming<B>),
+}
+
+/// A backend's response on its way, with all that has to be given back at its end.
+pub(crate) struct Streaming<B> {
+    pub(crate) body: ResponseBody,
+    pub(crate) lease: Option<Lease>,
+    /// What the lease is completed with when the body ends well.
+    pub(crate) verdict: Outcome,
+    pub(crate) connection: Option<Connection<B>>,
+    pub(crate) worker: Arc<Worker<B>>,
+    pub(crate) watch: Arc<Watch>,
+    /// Of the request's body, if it has one.
+    pub(crate) progress: Option<Arc<Progress>>,
+    /// When the head came.
+    pub(crate) head_at: Nanos,
+    /// Whether anything was waited for since: then the head's time is no longer the present.
+    pub(crate) waited: bool,
+    /// Whether the deadline for the next frame is set.
+    pub(crate) armed: bool,
+    /// How long the client's connection may idle afterwards.
+    pub(crate) client_idle_timeout: Duration,
+}
+
+impl<B> std::fmt::Debug for ProxyBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.0 {
+            Inner::Own(_) => "ProxyBody::Own",
+            Inner::Stream(_) => "ProxyBody::Stream",
+        })
+    }
+}
+
+impl<B> ProxyBody<B> {
+    pub(crate) fn own(bytes: Bytes) -> Self {
+        Self(Inner::Own(Some(bytes).filter(|b| !b.is_empty())), None)
+    }
+
+    pub(crate) fn stream(s: Streaming<B>) -> Self {
+        Self(Inner::Stream(s), None)
+    }
+
+    /// Keeps a watch that no connection keeps.
+    #[cfg(feature = "tower")]
+    pub(crate) fn keeping(mut self, watch: WatchGuard) -> Self {
+        self.1 = Some(watch);
+        self
+    }
+}
+
+/// A response body that broke off; the client's connection is cut, so that it can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response broke off: {0}")]
+pub struct BodyError(pub(crate) ProxyError);
+
+impl<B> Unpin for ProxyBody<B> {}
+
+impl<B> Body for ProxyBody<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            Inner::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Inner::Stream(s) => s.poll(cx),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Own(bytes) => bytes.is_none(),
+            Inner::Stream(s) => s.body.is_end_stream(),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Inner::Stream(s) => s.body.size_hint(),
+        }
+    }
+}
+
+impl<B> Streaming<B> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.armed = false;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(e))) => {
+                let error = if e.is_parse() { ProxyError::BadResponse } else { ProxyError::Reset };
+                Poll::Ready(Some(Err(self.fail(error))))
+            }
+            Poll::Pending => {
+                self.watch.register(cx.waker());
+                if !self.armed || self.watch.phase() != Phase::BackendBody {
+                    (self.waited, self.armed) = (true, true);
+                    self.watch.arm(Phase::BackendBody, self.watch.now(), self.worker.settings.idle_timeout);
+                }
+                if self.watch.is_due() {
+                    return Poll::Ready(Some(Err(self.fail(ProxyError::Timeout))));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn fail(&mut self, error: ProxyError) -> BodyError {
+        if let Some(lease) = self.lease.take() {
+            let kind = match error {
+                ProxyError::Timeout => FailureKind::Timeout,
+                ProxyError::BadResponse => FailureKind::Protocol,
+                _ => FailureKind::Reset,
+            };
+            Counters::count(if error == ProxyError::Timeout {
+                &self.worker.counters.upstream_timeouts
+            } else {
+                &self.worker.counters.upstream_errors
+            });
+            let after = self.watch.now() - lease.started();
+            lease.complete(Outcome::Failure { kind, after });
+        }
+        BodyError(error)
+    }
+
+    /// The whole response was handed on: the lease ends well, the connection goes back.
+    fn finish(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        let now = if self.waited { self.watch.now() } else { self.head_at };
+        if let Some(connection) = self.connection.take() {
+            self.keep(lease.backend(), connection, now);
+        }
+        lease.complete(self.verdict);
+        self.watch.set_active(false);
+        self.watch.set_cap(None);
+        self.watch.arm(Phase::Idle, now, self.client_idle_timeout);
+    }
+
+    fn keep(&self, backend: &BackendState, connection: Connection<B>, now: Nanos) {
+        // An early response: the connection still has the rest of a request to carry.
+        let early = self.progress.as_ref().is_some_and(|p| !p.done.load(Relaxed));
+        if !early && !connection.is_closed() {
+            self.worker.idle.put(backend, connection, now);
+        }
+    }
+}
+
+impl<B> Drop for Streaming<B> {
+    fn drop(&mut self) {
+        // Without a body nobody asks for its end. Else the client is gone: the lease's own drop says so.
+        if self.body.is_end_stream() {
+            self.finish();
+        }
+        self.watch.set_active(false);
+    }
+}

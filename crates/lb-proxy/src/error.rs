@@ -1,0 +1,94 @@
+//! What can go wrong with a request, whose fault it is, and what the client is told.
+
+use http::{HeaderValue, StatusCode, header};
+use lb_core::SelectError;
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// A backend's.
+    Upstream,
+    /// Nobody's in particular: no backend is usable.
+    Balancer,
+}
+
+/// Why a request got no response from a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The request is malformed.
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+    /// The method is not proxied.
+    #[error("method not allowed: CONNECT")]
+    Method,
+    /// The client did not send its body in time.
+    #[error("request time-out")]
+    ClientTimeout,
+    /// The client's body broke off or was malformed.
+    #[error("bad request: the body broke off")]
+    ClientBody,
+    /// No backend could be picked.
+    #[error("no backend is available")]
+    NoBackend(SelectError),
+    /// No connection could be made.
+    #[error("bad gateway: no connection to the backend")]
+    Connect,
+    /// Making a connection took too long.
+    #[error("gateway time-out: no connection to the backend")]
+    ConnectTimeout,
+    /// The backend closed the connection before it had answered.
+    #[error("bad gateway: the backend closed the connection")]
+    Reset,
+    /// The backend answered with something that is not HTTP, or that is not allowed.
+    #[error("bad gateway: the backend's response is malformed")]
+    BadResponse,
+    /// The backend did not answer in time.
+    #[error("gateway time-out")]
+    Timeout,
+}
+
+impl ProxyError {
+    /// Whose fault it is.
+    pub fn side(self) -> Side {
+        match self {
+            Self::BadRequest(_) | Self::Method | Self::ClientTimeout | Self::ClientBody => Side::Client,
+            Self::NoBackend(_) => Side::Balancer,
+            Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
+                Side::Upstream
+            }
+        }
+    }
+
+    /// What the client is told.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NoBackend(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect | Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The response's head and body: a line of text, or JSON for clients that ask for it. Nothing of the inside is told but the kind.
+    pub(crate) fn response(self, json: bool) -> (http::response::Parts, bytes::Bytes) {
+        let (kind, body) = if json {
+            ("application/json", format!("{{\"status\":{},\"error\":\"{self}\"}}\n", self.status().as_u16()))
+        } else {
+            ("text/plain; charset=utf-8", format!("{self}\n"))
+        };
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = self.status();
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if self.side() == Side::Client {
+            // What follows on this connection cannot be told apart from the rest of a broken request.
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        (parts, body.into())
+    }
+}

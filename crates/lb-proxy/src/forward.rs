@@ -1,0 +1,439 @@
+//! The walk of one request: check it, lease a backend, exchange, try another where that is safe, hand the response on.
+//!
+//! A request is sent again only when nothing of it was written yet, or when it is idempotent and has no body; never
+//! after a response has begun; to a backend that it has not failed on while one is usable. A pooled connection that turns out to
+//! be closed is nobody's failure: the request goes out once more, on a new connection to the same backend.
+
+use crate::body::{Progress, ProxyBody, ReqBody, Streaming};
+use crate::engine::{Connection, ExchangeError, ExchangeErrorKind, ResponseBody};
+use crate::error::{ProxyError, Side};
+use crate::headers::{self, Forwarding};
+use crate::request::{self, Headers};
+use crate::settings::ProxySettings;
+use crate::stats::{Counters, ProxyStats};
+use crate::timer::{Phase, Timer, Watch};
+use crate::upstream::connect::connect;
+use crate::upstream::pool::IdlePool;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use lb_balancer::{LoadBalancer, SelectOptions};
+use lb_core::{BackendState, Lease, PickContext};
+use lb_types::{Clock, FailureKind, Nanos, Outcome};
+use std::error::Error as StdError;
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+/// How long a body is held back for a backend's 100 (Continue), before it is sent anyway: some never say it (RFC 9110 §10.1.1).
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr(pub SocketAddr);
+
+/// The reverse proxy, for one worker or one service: a cheap handle, to clone at will.
+///
+/// `B` is the body type of the requests. With feature `tower` it is a `tower_service::Service`.
+pub struct Proxy<B> {
+    worker: Arc<Worker<B>>,
+}
+
+impl<B> Clone for Proxy<B> {
+    fn clone(&self) -> Self {
+        Self { worker: self.worker.clone() }
+    }
+}
+
+impl<B> std::fmt::Debug for Proxy<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
+    }
+}
+
+/// What all requests of a worker share.
+pub(crate) struct Worker<B> {
+    balancer: LoadBalancer,
+    pub(crate) settings: ProxySettings,
+    pub(crate) idle: IdlePool<B>,
+    pub(crate) timer: Arc<Timer>,
+    pub(crate) counters: Arc<Counters>,
+    stats: Arc<ProxyStats>,
+}
+
+/// What is known of the client's connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) forwarding: Forwarding,
+    pub(crate) body_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(ip: Option<IpAddr>, body_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self { ip, forwarding: Forwarding::new(ip), body_timeout, idle_timeout }
+    }
+}
+
+/// An attempt on one backend that gave no response.
+struct Failed<B> {
+    error: ProxyError,
+    /// The request, where sending it again is safe.
+    again: Option<Request<ReqBody<B>>>,
+}
+
+/// The pool's clock, for the timer.
+struct PoolClock(lb_core::Pool);
+
+impl Clock for PoolClock {
+    fn now(&self) -> Nanos {
+        self.0.now()
+    }
+}
+
+impl<B> Proxy<B> {
+    /// A proxy to the balancer's backends.
+    pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
+        Self::with_stats(balancer, settings, Arc::default())
+    }
+
+    pub(crate) fn with_stats(
+        balancer: LoadBalancer,
+        settings: ProxySettings,
+        stats: Arc<ProxyStats>,
+    ) -> Self {
+        let worker = Worker {
+            idle: IdlePool::new(settings.max_idle_per_backend, settings.max_idle_time),
+            timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
+            counters: stats.register(),
+            balancer,
+            settings,
+            stats,
+        };
+        Self { worker: Arc::new(worker) }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Arc<ProxyStats> {
+        self.worker.stats.clone()
+    }
+
+    pub(crate) fn worker(&self) -> &Arc<Worker<B>> {
+        &self.worker
+    }
+}
+
+impl<B> Proxy<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Answers a request: always with a response, be it one of the proxy's own.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<B>,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Response<ProxyBody<B>> {
+        let counters = &self.worker.counters;
+        Counters::count(&counters.requests);
+        watch.set_active(true);
+        let json = request::wants_json(request.headers());
+        let response = match self.forward(request, client, watch).await {
+            Ok(response) => response,
+            Err(error) => {
+                watch.set_active(false);
+                watch.set_cap(None);
+                watch.arm(Phase::Idle, watch.now(), client.idle_timeout);
+                counters.failure(error);
+                tracing::debug!(%error, "request failed");
+                let (parts, body) = error.response(json);
+                Response::from_parts(parts, ProxyBody::own(body))
+            }
+        };
+        counters.response(response.status());
+        response
+    }
+
+    async fn forward(
+        &self,
+        request: Request<B>,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Result<Response<ProxyBody<B>>, ProxyError> {
+        let w = &*self.worker;
+        let (mut parts, body) = request.into_parts();
+        request::check(&parts)?;
+        let mut cx = {
+            let headers = Headers(&parts.headers);
+            w.balancer.context(&request::info(&parts, &headers, client.ip), &SelectOptions::default())
+        };
+        if let Some(total) = w.settings.total_timeout {
+            watch.set_cap(Some(cx.now + total.into()));
+        }
+        headers::to_backend(&mut parts.headers, parts.version, &client.forwarding);
+        let (body, progress) = self.request_body(body, client, watch);
+        let mut request = Request::from_parts(parts, body);
+        if let Some(progress) = &progress {
+            hold_for_continue(&mut request, progress);
+        }
+        let replayable = progress.is_none() && request.method().is_idempotent();
+        let mut failure = None;
+        for attempt in 0.. {
+            let lease = match w.balancer.pool().acquire(&mut cx) {
+                Ok(lease) => lease,
+                Err(e) => return Err(failure.unwrap_or(ProxyError::NoBackend(e))),
+            };
+            let tried = self.attempt(lease.backend(), request, replayable, progress.as_ref(), cx.now, watch);
+            match tried.await {
+                Ok((response, connection)) => {
+                    return Ok(self.hand_on(response, connection, lease, progress, client, watch));
+                }
+                Err(Failed { error, again }) => {
+                    let now = watch.now();
+                    conclude(lease, error, now, &mut cx);
+                    match again.filter(|_| attempt < w.settings.max_retries && !watch.is_over(now)) {
+                        Some(r) => request = r,
+                        None => return Err(error),
+                    }
+                    Counters::count(&w.counters.retries);
+                    failure = Some(error);
+                    cx.now = now;
+                }
+            }
+        }
+        unreachable!("the loop ends with a response or an error")
+    }
+
+    fn request_body(
+        &self,
+        body: B,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> (ReqBody<B>, Option<Arc<Progress>>) {
+        if body.is_end_stream() {
+            return (ReqBody::Empty, None);
+        }
+        let progress = Arc::new(Progress::default());
+        let first_byte = self.worker.settings.first_byte_timeout;
+        let stream = ReqBody::stream(body, progress.clone(), watch.clone(), client.body_timeout, first_byte);
+        (stream, Some(progress))
+    }
+
+    /// One backend: an exchange on a pooled connection or a new one.
+    async fn attempt(
+        &self,
+        backend: &BackendState,
+        mut request: Request<ReqBody<B>>,
+        replayable: bool,
+        progress: Option<&Arc<Progress>>,
+        mut now: Nanos,
+        watch: &Arc<Watch>,
+    ) -> Result<(Response<ResponseBody>, Connection<B>), Failed<B>> {
+        let w = &*self.worker;
+        self.address(&mut request, backend);
+        let mut pooled = self.take_idle(backend, now);
+        loop {
+            let reused = pooled.is_some();
+            let mut connection = match pooled.take() {
+                Some(connection) => {
+                    Counters::count(&w.counters.upstream_reused);
+                    connection
+                }
+                None => match self.connect(backend).await {
+                    Ok(connection) => {
+                        now = watch.now();
+                        connection
+                    }
+                    Err(error) => return Err(Failed { error, again: Some(request) }),
+                },
+            };
+            // hyper gives back only what it had not begun to write.
+            let copy = replayable.then(|| copy_of(&request));
+            watch.arm(Phase::FirstByte, now, w.settings.first_byte_timeout);
+            let failed = match self.exchange(&mut connection, request, progress, watch).await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    // Never asked for: `Upgrade` does not pass.
+                    return Err(Failed { error: ProxyError::BadResponse, again: None });
+                }
+                Ok(response) => return Ok((response, connection)),
+                Err(failed) => failed,
+            };
+            let again = failed.again.or(copy);
+            match again {
+                Some(r) if reused && failed.error == ProxyError::Reset => {
+                    Counters::count(&w.counters.stale_connections);
+                    request = r;
+                    now = watch.now();
+                }
+                again => return Err(Failed { error: failed.error, again }),
+            }
+        }
+    }
+
+    /// The newest idle connection that is not known to be closed.
+    #[inline]
+    fn take_idle(&self, backend: &BackendState, now: Nanos) -> Option<Connection<B>> {
+        std::iter::from_fn(|| self.worker.idle.take(backend, now)).find(|c| !c.is_closed())
+    }
+
+    /// Where the request goes: base path and `Host`, as this backend wants them.
+    fn address(&self, request: &mut Request<ReqBody<B>>, backend: &BackendState) {
+        let url = backend.url();
+        let target = request::target(request.uri(), url.base_path());
+        *request.uri_mut() = target;
+        if (!self.worker.settings.preserve_host || !request.headers().contains_key(header::HOST))
+            && let Ok(host) = HeaderValue::try_from(url.authority())
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
+    }
+
+    async fn connect(&self, backend: &BackendState) -> Result<Connection<B>, ProxyError> {
+        let w = &*self.worker;
+        Counters::count(&w.counters.upstream_connects);
+        let made = async {
+            let socket = connect(backend.url()).await?;
+            Connection::open(socket).await.map_err(std::io::Error::other)
+        };
+        let error = match tokio::time::timeout(w.settings.connect_timeout, made).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => {
+                tracing::debug!(backend = %backend.id(), %error, "no connection");
+                ProxyError::Connect
+            }
+            Err(_) => ProxyError::ConnectTimeout,
+        };
+        Counters::count(&w.counters.upstream_connect_errors);
+        Err(error)
+    }
+
+    /// Sends the request and waits for the response's head, as long as the watch allows.
+    async fn exchange(
+        &self,
+        connection: &mut Connection<B>,
+        request: Request<ReqBody<B>>,
+        progress: Option<&Arc<Progress>>,
+        watch: &Arc<Watch>,
+    ) -> Result<Response<ResponseBody>, Failed<B>> {
+        let mut exchange = pin!(connection.exchange(request));
+        let mut held =
+            progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = exchange.as_mut().poll(cx) {
+                return Poll::Ready(done.map_err(|e| failed(e, progress)));
+            }
+            if let Some((p, wait)) = &mut held
+                && wait.as_mut().poll(cx).is_ready()
+            {
+                p.release();
+                held = None;
+            }
+            watch.register(cx.waker());
+            if !watch.is_due() {
+                return Poll::Pending;
+            }
+            let error = match watch.phase() {
+                Phase::ClientBody => ProxyError::ClientTimeout,
+                _ => ProxyError::Timeout,
+            };
+            Poll::Ready(Err(Failed { error, again: None }))
+        })
+        .await
+    }
+
+    /// The backend's response becomes the client's.
+    fn hand_on(
+        &self,
+        response: Response<ResponseBody>,
+        connection: Connection<B>,
+        lease: Lease,
+        progress: Option<Arc<Progress>>,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Response<ProxyBody<B>> {
+        let (mut parts, body) = response.into_parts();
+        headers::to_client(&mut parts.headers);
+        parts.version = http::Version::HTTP_11;
+        let head_at = watch.now();
+        let ttfb = head_at - lease.started();
+        let verdict = if parts.status.is_server_error() {
+            Outcome::Failure { kind: FailureKind::Status(parts.status.as_u16()), after: ttfb }
+        } else {
+            Outcome::Success { ttfb }
+        };
+        let streaming = Streaming {
+            body,
+            lease: Some(lease),
+            verdict,
+            connection: Some(connection),
+            worker: self.worker.clone(),
+            watch: watch.clone(),
+            progress,
+            head_at,
+            waited: false,
+            armed: false,
+            client_idle_timeout: client.idle_timeout,
+        };
+        Response::from_parts(parts, ProxyBody::stream(streaming))
+    }
+}
+
+/// Ends the lease of an attempt that gave no response.
+fn conclude(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_>) {
+    if error.side() == Side::Client {
+        drop(lease); // not the backend's failure
+        return;
+    }
+    cx.tried(lease.backend());
+    let kind = match error {
+        ProxyError::Connect | ProxyError::ConnectTimeout => FailureKind::Connect,
+        ProxyError::Timeout => FailureKind::Timeout,
+        ProxyError::BadResponse => FailureKind::Protocol,
+        _ => FailureKind::Reset,
+    };
+    let after = now - lease.started();
+    lease.complete(Outcome::Failure { kind, after });
+}
+
+fn failed<B>(e: ExchangeError<B>, progress: Option<&Arc<Progress>>) -> Failed<B> {
+    if progress.is_some_and(|p| p.failed.load(Relaxed)) {
+        return Failed { error: ProxyError::ClientBody, again: None };
+    }
+    let error = match e.kind {
+        ExchangeErrorKind::Malformed => ProxyError::BadResponse,
+        ExchangeErrorKind::RequestBody => ProxyError::ClientBody,
+        ExchangeErrorKind::Closed => ProxyError::Reset,
+    };
+    Failed { error, again: e.unsent }
+}
+
+/// The head of a request without a body, to send once more.
+fn copy_of<B>(request: &Request<ReqBody<B>>) -> Request<ReqBody<B>> {
+    let mut copy = Request::new(ReqBody::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
+
+/// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment
+/// its body is asked for, so it is not asked for before.
+fn hold_for_continue<B>(request: &mut Request<ReqBody<B>>, progress: &Arc<Progress>) {
+    let expects = request.headers().get(header::EXPECT);
+    if expects.is_none_or(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return;
+    }
+    progress.hold();
+    let progress = progress.clone();
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE {
+            progress.release();
+        }
+    });
+}

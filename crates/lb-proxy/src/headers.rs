@@ -1,0 +1,157 @@
+//! Which headers pass, and which the proxy sets.
+//!
+//! Hop-by-hop headers never pass (RFC 9110 §7.6.1): the fixed list and what `Connection` names, but for those that a client must not be
+//! able to take from under a backend (framing, host, credentials, forwarding). To the backend the proxy sets
+//! `X-Forwarded-For`, `-Host`, `-Proto`, `X-Real-IP` and `Via`. What a client says in the first four or in `Forwarded` is
+//! replaced or removed: nobody is trusted yet (`trusted_proxies` is not built).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// What `Connection` cannot name away.
+fn is_protected(name: &HeaderName) -> bool {
+    [
+        &header::HOST,
+        &header::CONTENT_LENGTH,
+        &header::COOKIE,
+        &header::AUTHORIZATION,
+        &X_FORWARDED_FOR,
+        &X_FORWARDED_HOST,
+        &X_FORWARDED_PROTO,
+        &X_REAL_IP,
+        &header::FORWARDED,
+        &header::VIA,
+    ]
+    .contains(&name)
+}
+
+/// Removes the hop-by-hop headers. The body's framing is made anew by whoever writes the message.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .filter_map(|n| n.trim().parse().ok())
+            .filter(|n| !is_protected(n))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in [
+        &header::TRANSFER_ENCODING,
+        &header::UPGRADE,
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+        &header::PROXY_AUTHENTICATE,
+        &header::PROXY_AUTHORIZATION,
+        &HTTP2_SETTINGS,
+    ] {
+        if headers.contains_key(name) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The client as the forwarding headers name it: made once a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarding {
+    /// The address; `unknown` (RFC 7239 §6) for a client without one.
+    pub(crate) client: HeaderValue,
+    pub(crate) proto: HeaderValue,
+}
+
+impl Forwarding {
+    pub(crate) fn new(client: Option<std::net::IpAddr>) -> Self {
+        let text = client.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string());
+        let client = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { client, proto: HeaderValue::from_static("http") }
+    }
+}
+
+/// Makes a client's headers fit for a backend.
+pub(crate) fn to_backend(headers: &mut HeaderMap, version: http::Version, forwarding: &Forwarding) {
+    let trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    strip_hop_by_hop(headers);
+    if !trailers {
+        headers.remove(header::TE);
+    }
+    headers.remove(header::FORWARDED);
+    headers.insert(X_FORWARDED_FOR, forwarding.client.clone());
+    headers.insert(X_REAL_IP, forwarding.client.clone());
+    headers.insert(X_FORWARDED_PROTO, forwarding.proto.clone());
+    match headers.get(header::HOST).cloned() {
+        Some(asked) => headers.insert(X_FORWARDED_HOST, asked),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+    let via = if version == http::Version::HTTP_10 { "1.0 edge-lb" } else { "1.1 edge-lb" };
+    headers.append(header::VIA, HeaderValue::from_static(via));
+}
+
+/// Makes a backend's headers fit for a client.
+pub(crate) fn to_client(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_headers_go() {
+        let mut h = map(&[
+            ("connection", "close, X-Hop, cookie, content-length, x-forwarded-for"),
+            ("x-hop", "1"),
+            ("cookie", "a=b"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("proxy-authorization", "secret"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("host", "site.example"),
+        ]);
+        to_backend(&mut h, http::Version::HTTP_11, &Forwarding::new("::ffff:10.0.0.7".parse().ok()));
+        let mut left: Vec<_> = h.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                "content-length: 3",
+                "cookie: a=b",
+                "host: site.example",
+                "via: 1.1 edge-lb",
+                "x-forwarded-for: 10.0.0.7",
+                "x-forwarded-host: site.example",
+                "x-forwarded-proto: http",
+                "x-real-ip: 10.0.0.7",
+            ]
+        );
+    }
+
+    #[test]
+    fn te_trailers_and_earlier_vias_stay() {
+        let mut h = map(&[("te", "trailers"), ("via", "1.1 cdn"), ("host", "a")]);
+        to_backend(&mut h, http::Version::HTTP_10, &Forwarding::new(None));
+        assert_eq!(h.get_all("via").iter().collect::<Vec<_>>(), ["1.1 cdn", "1.0 edge-lb"]);
+        let said = ["te", "host", "x-forwarded-host", "x-forwarded-for"].map(|n| h[n].to_str().unwrap());
+        assert_eq!(said, ["trailers", "a", "a", "unknown"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! What must be right about a request before a backend is picked, and what the balancer sees of it.
+
+use crate::error::ProxyError;
+use http::{HeaderMap, Method, Uri, Version, header, request};
+use lb_types::{HeaderSource, RequestInfo};
+use std::net::IpAddr;
+
+/// RFC 9112 §3.2 and RFC 9110 §4: what the parser lets through, but two parties could read in two ways.
+pub(crate) fn check(parts: &request::Parts) -> Result<(), ProxyError> {
+    if parts.method == Method::CONNECT {
+        return Err(ProxyError::Method);
+    }
+    let host = host_header(&parts.headers, parts.version)?;
+    if let (Some(authority), Some(host)) = (parts.uri.authority(), host)
+        && !authority.as_str().eq_ignore_ascii_case(host)
+    {
+        return Err(ProxyError::BadRequest("the request target and the Host header disagree"));
+    }
+    if parts.uri.scheme().is_some_and(|s| s != &http::uri::Scheme::HTTP) {
+        return Err(ProxyError::BadRequest("the scheme of the request target is not http"));
+    }
+    let target = parts.uri.path_and_query().map_or("/", |t| t.as_str());
+    let asterisk = target == "*" && parts.method == Method::OPTIONS;
+    if !target.starts_with('/') && !asterisk {
+        return Err(ProxyError::BadRequest("the request target is not a path"));
+    }
+    if !target.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ProxyError::BadRequest("the request target has a character that may not stand in a URL"));
+    }
+    Ok(())
+}
+
+/// Exactly one, and a sane one; HTTP/1.0 may have none.
+fn host_header(headers: &HeaderMap, version: Version) -> Result<Option<&str>, ProxyError> {
+    let mut all = headers.get_all(header::HOST).iter();
+    let Some(host) = all.next() else {
+        return if version == Version::HTTP_10 {
+            Ok(None)
+        } else {
+            Err(ProxyError::BadRequest("no Host header"))
+        };
+    };
+    if all.next().is_some() {
+        return Err(ProxyError::BadRequest("more than one Host header"));
+    }
+    // RFC 3986 §3.2.2: letters, digits and these; no user, path or space.
+    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b);
+    let bytes = host.as_bytes();
+    if bytes.iter().all(|&b| sane(b)) {
+        Ok(host.to_str().ok())
+    } else {
+        Err(ProxyError::BadRequest("the Host header is malformed"))
+    }
+}
+
+/// The headers as the balancer looks at them.
+pub(crate) struct Headers<'a>(pub(crate) &'a HeaderMap);
+
+impl HeaderSource for Headers<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(header::HeaderValue::as_bytes)
+    }
+}
+
+/// What the balancer sees of a request.
+pub(crate) fn info<'a>(
+    parts: &'a request::Parts,
+    headers: &'a Headers<'a>,
+    client_ip: Option<IpAddr>,
+) -> RequestInfo<'a> {
+    let host = parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    RequestInfo {
+        client_ip,
+        method: parts.method.as_str(),
+        host: without_port(host),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        headers,
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Does the client want errors as JSON?
+pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|a| memchr::memmem::find(a.as_bytes(), b"json").is_some())
+}
+
+/// The target to send: origin form, the backend's base path before it.
+pub(crate) fn target(uri: &Uri, base_path: &str) -> Uri {
+    let path = uri.path_and_query();
+    if base_path.is_empty() && uri.scheme().is_none() && path.is_some() {
+        return uri.clone();
+    }
+    let path = path.map_or("/", |p| p.as_str());
+    let path = if path == "*" { "" } else { path };
+    // Both halves were checked: the base path when it was parsed, the target by `check`.
+    Uri::try_from(format!("{base_path}{path}")).unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(target: &str, hosts: &[&str], version: Version) -> request::Parts {
+        let mut r = http::Request::builder().uri(target).version(version);
+        for h in hosts {
+            r = r.header("host", *h);
+        }
+        r.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn ambiguous_targets_and_hosts_are_refused() {
+        let v = Version::HTTP_11;
+        for (target, hosts) in
+            [("/", &["a"][..]), ("/?q=%20", &["a:80"]), ("http://a/x", &["A"]), ("/", &["[::1]:80"])]
+        {
+            assert_eq!(check(&parts(target, hosts, v)), Ok(()), "{target} {hosts:?}");
+        }
+        for (target, hosts) in [
+            ("/", &[][..]),
+            ("/", &["a", "a"]),
+            ("/", &["a b"]),
+            ("/", &["u@a"]),
+            ("/", &["a/b"]),
+            ("http://b/", &["a"]),
+            ("https://a/", &["a"]),
+            ("*", &["a"]),
+        ] {
+            assert!(
+                matches!(check(&parts(target, hosts, v)), Err(ProxyError::BadRequest(_))),
+                "{target} {hosts:?}"
+            );
+        }
+        assert_eq!(check(&parts("/", &[], Version::HTTP_10)), Ok(()));
+    }
+
+    #[test]
+    fn base_paths_come_first() {
+        let uri = |s: &str| s.parse::<Uri>().unwrap();
+        assert_eq!(target(&uri("/a?b"), ""), "/a?b");
+        assert_eq!(target(&uri("/a?b"), "/api"), "/api/a?b");
+        assert_eq!(target(&uri("http://h/a"), ""), "/a");
+        assert_eq!(target(&uri("http://h"), "/api"), "/api/");
+    }
+
+    #[test]
+    fn ports_are_cut() {
+        assert_eq!(
+            [without_port("a:80"), without_port("[::1]:80"), without_port("a"), without_port("[::1]")],
+            ["a", "[::1]", "a", "[::1]"]
+        );
+    }
+}

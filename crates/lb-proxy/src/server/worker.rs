@@ -1,0 +1,147 @@
+//! A worker: one thread, one `current_thread` runtime, its own listeners, timer and upstream connections. A request never
+//! leaves the worker that accepted its connection.
+
+use super::Stage;
+use super::connection::{self, ServeOptions};
+use super::listener::{Listener, WorkerSocket};
+use crate::forward::{Client, Proxy};
+use crate::stats::Counters;
+use hyper::body::Incoming;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// How long accepting pauses when the system has no more file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often connections that idle for too long are looked for, when no traffic does it.
+const SWEEP: Duration = Duration::from_secs(5);
+
+pub(super) struct Worker {
+    pub(super) sockets: Vec<WorkerSocket>,
+    pub(super) proxy: Proxy<Incoming>,
+    pub(super) stage: watch::Receiver<Stage>,
+}
+
+/// The worker's open connections.
+#[derive(Default)]
+struct Open {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+struct OpenGuard(Arc<Open>);
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Relaxed) == 1 {
+            self.0.none.notify_one();
+        }
+    }
+}
+
+impl Worker {
+    /// Runs the worker on a thread of its own. It says on `ended` how many connections it had to cut.
+    pub(super) fn start(
+        self,
+        index: usize,
+        ended: mpsc::Sender<usize>,
+    ) -> io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listeners = {
+            let _context = runtime.enter();
+            self.sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?
+        };
+        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let cut = runtime.block_on(self.serve(listeners));
+            // The receiver is gone when nobody waits for an orderly end.
+            let _ = ended.blocking_send(cut);
+        })
+    }
+
+    async fn serve(self, listeners: Vec<Listener>) -> usize {
+        let Self { sockets, proxy, mut stage } = self;
+        let open = Arc::new(Open::default());
+        let mut tasks: Vec<_> = listeners
+            .into_iter()
+            .zip(sockets)
+            .map(|(listener, socket)| {
+                tokio::spawn(accept(listener, socket, proxy.clone(), stage.clone(), open.clone()))
+            })
+            .collect();
+        tasks.push(tokio::spawn(sweep(proxy.clone())));
+        wait_for(&mut stage, Stage::Draining).await;
+        for t in tasks {
+            t.abort();
+            let _ = t.await; // the listeners are closed now
+        }
+        // Connections look at the stage when they are polled.
+        proxy.worker().timer.wake_all();
+        let drained = async {
+            while open.count.load(Relaxed) > 0 {
+                open.none.notified().await;
+            }
+        };
+        tokio::select! {
+            () = drained => {}
+            () = wait_for(&mut stage, Stage::Stopped) => {}
+        }
+        open.count.load(Relaxed)
+    }
+}
+
+async fn wait_for(stage: &mut watch::Receiver<Stage>, at_least: Stage) {
+    // A sender that is gone means the same as its last word.
+    let _ = stage.wait_for(|s| *s == at_least || *s == Stage::Stopped).await;
+}
+
+async fn sweep(proxy: Proxy<Incoming>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let w = proxy.worker();
+        w.idle.sweep(w.timer.now());
+    }
+}
+
+async fn accept(
+    listener: Listener,
+    socket: WorkerSocket,
+    proxy: Proxy<Incoming>,
+    stage: watch::Receiver<Stage>,
+    open: Arc<Open>,
+) {
+    let options = Arc::new(ServeOptions::new(&socket.settings));
+    loop {
+        // At the limit nothing is accepted: the kernel keeps further clients waiting.
+        let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
+        let (stream, ip) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The client left already, or the system has no room: both pass.
+                if !is_of_one_client(&error) {
+                    tracing::warn!(%error, address = %socket.settings.address, "cannot accept; pausing");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let counters = &proxy.worker().counters;
+        Counters::count(&counters.connections_accepted);
+        open.count.fetch_add(1, Relaxed);
+        let guard = OpenGuard(open.clone());
+        let client = Client::new(ip, socket.settings.body_timeout, socket.settings.idle_timeout);
+        let connection = connection::serve(stream, client, proxy.clone(), options.clone(), stage.clone());
+        tokio::spawn(async move {
+            connection.await;
+            drop((permit, guard));
+        });
+    }
+}
+
+fn is_of_one_client(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,111 @@
+//! What the data plane is told. `Default` is the documented default.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// A TCP address; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A unix domain socket; a stale socket file is replaced.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(a) => write!(f, "{a}"),
+            Self::Unix(p) => write!(f, "unix:{}", p.display()),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    /// `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/edge-lb.sock`.
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(_) => Err(format!("\"{s}\": a unix socket needs an absolute path")),
+            None => s
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| format!("\"{s}\" is not an address such as 127.0.0.1:8080")),
+        }
+    }
+}
+
+/// One listener and the limits of its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where.
+    pub address: ListenAddress,
+    /// How long a client may take from connecting, or from the first byte of a later request, to the end of the head; default 10 s.
+    pub header_timeout: Duration,
+    /// How long a client may send nothing of a body it owes, or take nothing of the response; default 60 s.
+    pub body_timeout: Duration,
+    /// How long a connection may stay without a request; default 75 s.
+    pub idle_timeout: Duration,
+    /// The most open connections over all workers; default 10 000. Beyond it nothing is accepted until one closes.
+    pub max_connections: usize,
+    /// The most headers of a request; default 100. Beyond it: 431.
+    pub max_header_count: usize,
+    /// The largest head of a request in bytes; default 64 KiB. Beyond it: 431.
+    pub max_header_bytes: usize,
+}
+
+impl ListenerSettings {
+    /// A listener with the defaults.
+    pub fn new(address: ListenAddress) -> Self {
+        Self {
+            address,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            max_connections: 10_000,
+            max_header_count: 100,
+            max_header_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// How requests are carried to the backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// How long making a connection may take; default 30 s.
+    pub connect_timeout: Duration,
+    /// How long a backend may take from the last byte of the request to the head of its response; default 60 s.
+    pub first_byte_timeout: Duration,
+    /// How long a backend may be silent within a response body; default 60 s.
+    pub idle_timeout: Duration,
+    /// How long the whole exchange may take, retries included; default no limit.
+    pub total_timeout: Option<Duration>,
+    /// How often a request may be sent again, to another backend where one is usable; default 3.
+    pub max_retries: u32,
+    /// Pass the client's `Host` on (`true`, the default), or send the backend's own authority.
+    pub preserve_host: bool,
+    /// The most idle connections kept per backend and worker; default 128.
+    pub max_idle_per_backend: usize,
+    /// How long an idle connection is kept; default 30 s.
+    pub max_idle_time: Duration,
+}
+
+impl Default for ProxySettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(30),
+            first_byte_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            total_timeout: None,
+            max_retries: 3,
+            preserve_host: true,
+            max_idle_per_backend: 128,
+            max_idle_time: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Counters of the data plane: one set per worker, added up when somebody looks.
+
+use crate::error::{ProxyError, Side};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// One worker's counters, on cache lines of their own.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+            /// By class: 1xx … 5xx.
+            pub(crate) responses: [AtomicU64; 5],
+        }
+
+        /// The data plane's counters since its start, over all workers.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct ProxyStatsSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Responses given to clients, by class: 1xx … 5xx.
+            pub responses: [u64; 5],
+        }
+
+        impl ProxyStatsSnapshot {
+            fn add(&mut self, c: &Counters) {
+                $(self.$name = self.$name.wrapping_add(c.$name.load(Relaxed));)*
+                for (mine, theirs) in self.responses.iter_mut().zip(&c.responses) {
+                    *mine += theirs.load(Relaxed);
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Client connections accepted.
+    connections_accepted,
+    /// Client connections that have ended.
+    connections_closed,
+    /// Requests that reached the proxy.
+    requests,
+    /// Times a request was sent again, to whichever backend.
+    retries,
+    /// Times a pooled connection turned out to be closed and the request went out on a new one.
+    stale_connections,
+    /// Malformed requests.
+    client_errors,
+    /// Clients that were too slow: with a head, a body, or taking a response.
+    client_timeouts,
+    /// Requests that no backend was usable for.
+    no_backend,
+    /// Connections made to backends.
+    upstream_connects,
+    /// Connections to backends that could not be made.
+    upstream_connect_errors,
+    /// Requests sent on a pooled connection.
+    upstream_reused,
+    /// Exchanges with a backend that failed after the connection was there.
+    upstream_errors,
+    /// Backends that did not answer in time.
+    upstream_timeouts,
+}
+
+impl ProxyStatsSnapshot {
+    /// Client connections that are open.
+    pub fn connections_open(&self) -> u64 {
+        self.connections_accepted.saturating_sub(self.connections_closed)
+    }
+}
+
+impl Counters {
+    #[inline]
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts why a request got a response of the proxy's own.
+    pub(crate) fn failure(&self, error: ProxyError) {
+        Self::count(match error {
+            ProxyError::ClientTimeout => &self.client_timeouts,
+            ProxyError::NoBackend(_) => &self.no_backend,
+            ProxyError::Timeout | ProxyError::ConnectTimeout => &self.upstream_timeouts,
+            e if e.side() == Side::Client => &self.client_errors,
+            _ => &self.upstream_errors,
+        });
+    }
+
+    #[inline]
+    pub(crate) fn response(&self, status: http::StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        Self::count(&self.responses[class]);
+    }
+}
+
+/// The counters of all workers.
+#[derive(Debug, Default)]
+pub struct ProxyStats(Mutex<Vec<Arc<Counters>>>);
+
+impl ProxyStats {
+    /// A worker's own counters.
+    pub(crate) fn register(&self) -> Arc<Counters> {
+        let c = Arc::new(Counters::default());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(c.clone());
+        c
+    }
+
+    /// The sums of this moment.
+    pub fn snapshot(&self) -> ProxyStatsSnapshot {
+        let mut sum = ProxyStatsSnapshot::default();
+        for c in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            sum.add(c);
+        }
+        sum
+    }
+}

@@ -1,0 +1,52 @@
+//! The proxy as a `tower` service.
+
+use crate::body::ProxyBody;
+use crate::forward::{Client, ClientAddr, Proxy};
+use http::{Request, Response};
+use http_body::Body;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long a client may send nothing of a body it owes, where the server around this service says nothing.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl<B> Proxy<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Answers a request: always with a response, be it one of the proxy's own. The client's address is the [`ClientAddr`] in the
+    /// request's extensions. Must be called within a tokio runtime.
+    pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
+        let ip = request.extensions().get::<ClientAddr>().map(|a| a.0.ip());
+        let client = Client::new(ip, BODY_TIMEOUT, Duration::MAX);
+        let watch = self.worker().timer.watch();
+        let response = self.handle(request, &client, &watch.0).await;
+        response.map(|body| body.keeping(watch))
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Proxy<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<ProxyBody<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let proxy = self.clone();
+        Box::pin(async move { Ok(Self::call(&proxy, request).await) })
+    }
+}
