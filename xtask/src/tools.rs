@@ -18,6 +18,7 @@ pub(crate) struct Tool {
 }
 
 pub(crate) const CURL: Tool = Tool { program: "curl", package: "curl" };
+pub(crate) const CMAKE: Tool = Tool { program: "cmake", package: "cmake" };
 pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx" };
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk" };

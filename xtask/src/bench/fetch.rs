@@ -115,6 +115,7 @@ fn find_below(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 fn pingora(workspace: &Workspace, cache: &Path) -> Result<PathBuf> {
+    tools::find_or_install(tools::CMAKE)?; // for its zlib-ng
     let target = cache.join("pingora");
     let manifest = workspace.root.join("xtask/peers/pingora/Cargo.toml");
     let mut command = cargo(&workspace.root);
