@@ -94,9 +94,13 @@ impl Workspace {
     }
 }
 
-/// Is this edge there when the crate is used, not only when it is tested?
+/// Is this edge there when the crate is used, not only when it is tested? `cfg(loom)` is set for the loom models alone.
 fn is_built_in(dependency: &Value) -> bool {
-    dependency["dep_kinds"].as_array().into_iter().flatten().any(|kind| kind["kind"].as_str() != Some("dev"))
+    let kinds = dependency["dep_kinds"].as_array();
+    kinds
+        .into_iter()
+        .flatten()
+        .any(|kind| kind["kind"].as_str() != Some("dev") && kind["target"].as_str() != Some("cfg(loom)"))
 }
 
 fn member(package: &Value) -> Result<Member> {
@@ -133,13 +137,15 @@ mod tests {
                 { "id": "a 1", "name": "a", "description": "A", "manifest_path": "/w/a/Cargo.toml",
                   "features": { "default": ["x"], "x": [] },
                   "targets": [{ "kind": ["lib"], "name": "a" }, { "kind": ["test"], "name": "loom" }] },
-                { "id": "b 1", "name": "b" }, { "id": "c 1", "name": "c" },
+                { "id": "b 1", "name": "b" }, { "id": "c 1", "name": "c" }, { "id": "d 1", "name": "d" },
             ],
             "resolve": { "nodes": [
                 { "id": "a 1", "deps": [
                     { "pkg": "b 1", "dep_kinds": [{ "kind": null }] },
-                    { "pkg": "c 1", "dep_kinds": [{ "kind": "dev" }] } ] },
-                { "id": "b 1", "deps": [] }, { "id": "c 1", "deps": [] },
+                    { "pkg": "c 1", "dep_kinds": [{ "kind": "dev" }] },
+                    { "pkg": "d 1", "dep_kinds": [{ "kind": null, "target": "cfg(loom)" }] } ] },
+                { "id": "b 1", "deps": [{ "pkg": "d 1", "dep_kinds": [{ "kind": null, "target": "cfg(unix)" }] }] },
+                { "id": "c 1", "deps": [] }, { "id": "d 1", "deps": [] },
             ] },
         });
         let workspace = Workspace::from_metadata(&metadata).expect("well formed");
@@ -147,6 +153,7 @@ mod tests {
         assert_eq!((a.name.as_str(), a.features.as_slice()), ("a", ["x".to_owned()].as_slice()));
         assert!(a.has_library);
         assert_eq!(a.test_targets, ["loom"]);
-        assert_eq!(Vec::from_iter(&workspace.graph["a"]), ["b"], "dev-dependencies are left out");
+        assert_eq!(Vec::from_iter(&workspace.graph["a"]), ["b"], "dev-dependencies and loom are left out");
+        assert_eq!(Vec::from_iter(&workspace.graph["b"]), ["d"], "other targets count");
     }
 }
