@@ -80,6 +80,15 @@ impl Stream {
         self.0.read(buffer)
     }
 
+    /// Writes what is taken within `limit`: 0 if nothing is.
+    pub(crate) fn write_within(&mut self, limit: Duration, bytes: &[u8]) -> io::Result<usize> {
+        self.0.set_write_timeout(Some(limit))?;
+        match self.0.write(bytes) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(0),
+            other => other,
+        }
+    }
+
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes)
     }

@@ -120,6 +120,21 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// Sends a part again and again, until `total` bytes went out or the server has taken none for `stall`; how many went.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send_until_stalled(&mut self, part: &[u8], total: u64, stall: Duration) -> io::Result<u64> {
+        let mut sent = 0;
+        while sent < total {
+            match self.stream.write_within(stall, part)? {
+                0 => break,
+                n => sent += n as u64,
+            }
+        }
+        Ok(sent)
+    }
+
     /// Sends a request with `Host: test`, the headers and, if the body is not empty, its length; reads the response.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod message;
 mod record;
 mod script;
 mod serve;
+mod silent;
 mod wait;
 
 pub use address::Address;
@@ -33,4 +34,5 @@ pub use load::{Load, LoadReport, RunningLoad};
 pub use message::{Framing, Headers, RequestHead, ResponseHead};
 pub use record::Received;
 pub use script::{Answer, BodyKind, Gate, Reply, Step};
+pub use silent::SilentPort;
 pub use wait::{Stopwatch, eventually, holds_within};

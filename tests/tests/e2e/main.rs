@@ -1,0 +1,21 @@
+//! End-to-end tests: the real binary, real sockets. One module for each behaviour.
+//!
+//! One program rather than one for each file: it links once, and tests of all behaviours run side by side.
+
+mod admin;
+mod bodies;
+mod check_cli;
+mod demo;
+mod discovery_file;
+mod headers;
+mod health;
+mod kill_and_revive;
+mod limits;
+mod malformed;
+mod retry;
+mod run_cli;
+mod shutdown;
+mod spread;
+mod streaming;
+mod timeouts;
+mod unix_and_ipv6;
