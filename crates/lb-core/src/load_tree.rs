@@ -6,7 +6,7 @@
 //! reader that meets a half-done change picks something slightly stale, which the engine's compare-and-set at the
 //! [`gate`](crate::gate) turns into another look. Modelled with loom in `tests/loom.rs`; the scan is its oracle in the tests.
 
-use crate::sync::{AtomicU32, Ordering::SeqCst};
+use crate::sync::{AtomicU32, Ordering::SeqCst, fence_for_loom};
 
 /// Children of a node, as a power of two. Two children under loom, so that a small model has levels.
 const FAN_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
@@ -61,6 +61,7 @@ impl LoadTree {
     /// larger tree is being put in place).
     pub fn touch(&self, slot: u32, key: impl Fn() -> u32) {
         let mut at = slot as usize;
+        fence_for_loom();
         let Some(leaf) = self.levels[0].get(at) else { return };
         let mut changed = settle(leaf, key);
         for level in 1..self.levels.len() {
@@ -118,6 +119,7 @@ fn settle(node: &AtomicU32, value: impl Fn() -> u32) -> bool {
             return wrote;
         }
         node.store(v, SeqCst);
+        fence_for_loom();
         wrote = true;
     }
 }
