@@ -1,1 +1,10 @@
-fn main() {}
+//! The balancer as a whole, on paused time: nothing here waits for the wall clock.
+
+mod build;
+mod discover;
+mod drain;
+mod health;
+mod members;
+mod running;
+mod support;
+mod wait;
