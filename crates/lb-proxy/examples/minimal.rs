@@ -7,6 +7,9 @@ use lb_types::{Backend, BackendUrl, SystemClock};
 use std::error::Error;
 use std::sync::Arc;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let listen = args.next().ok_or("usage: minimal LISTEN URL...")?.parse()?;

@@ -23,15 +23,8 @@ pub(crate) struct Connection<B> {
 }
 
 /// Why an exchange failed before a response came.
-#[derive(Debug)]
-pub(crate) struct ExchangeError<B> {
-    pub(crate) kind: ExchangeErrorKind,
-    /// The request, if not a byte of it was written: then sending it elsewhere repeats nothing.
-    pub(crate) unsent: Option<Request<ReqBody<B>>>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExchangeErrorKind {
+pub(crate) enum ExchangeError {
     /// The connection is closed or broke.
     Closed,
     /// What came is not HTTP.
@@ -65,23 +58,25 @@ where
         Ok(Self { sender })
     }
 
-    /// Sends a request; resolves with the response's head.
+    /// Sends the request; resolves with the response's head. Leaves the request where it is if not a byte of it was written: then
+    /// sending it elsewhere repeats nothing.
     #[inline]
     pub(crate) async fn exchange(
         &mut self,
-        request: Request<ReqBody<B>>,
-    ) -> Result<Response<ResponseBody>, ExchangeError<B>> {
+        request: &mut Option<Request<ReqBody<B>>>,
+    ) -> Result<Response<ResponseBody>, ExchangeError> {
         // The task may still be busy with the end of the last response.
         if !self.sender.is_ready() && self.sender.ready().await.is_err() {
-            return Err(ExchangeError { kind: ExchangeErrorKind::Closed, unsent: Some(request) });
+            return Err(ExchangeError::Closed);
         }
-        self.sender.try_send_request(request).await.map_err(|mut e| {
-            let kind = match e.error() {
-                e if e.is_parse() => ExchangeErrorKind::Malformed,
-                e if e.is_user() => ExchangeErrorKind::RequestBody,
-                _ => ExchangeErrorKind::Closed,
-            };
-            ExchangeError { kind, unsent: e.take_message() }
+        let Some(r) = request.take() else { return Err(ExchangeError::Closed) };
+        self.sender.try_send_request(r).await.map_err(|mut e| {
+            *request = e.take_message();
+            match e.error() {
+                e if e.is_parse() => ExchangeError::Malformed,
+                e if e.is_user() => ExchangeError::RequestBody,
+                _ => ExchangeError::Closed,
+            }
         })
     }
 }

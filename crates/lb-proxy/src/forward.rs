@@ -5,9 +5,9 @@
 //! be closed is nobody's failure: the request goes out once more, on a new connection to the same backend.
 
 use crate::body::{Progress, ProxyBody, ReqBody, Streaming};
-use crate::engine::{Connection, ExchangeError, ExchangeErrorKind, ResponseBody};
+use crate::engine::{Connection, ExchangeError, ResponseBody};
 use crate::error::{ProxyError, Side};
-use crate::headers::{self, Forwarding};
+use crate::headers::{self, Forwarding, Seen};
 use crate::request::{self, Headers};
 use crate::settings::ProxySettings;
 use crate::stats::{Counters, ProxyStats};
@@ -79,13 +79,6 @@ impl Client {
     }
 }
 
-/// An attempt on one backend that gave no response.
-struct Failed<B> {
-    error: ProxyError,
-    /// The request, where sending it again is safe.
-    again: Option<Request<ReqBody<B>>>,
-}
-
 /// The pool's clock, for the timer.
 struct PoolClock(lb_core::Pool);
 
@@ -143,8 +136,8 @@ where
         let counters = &self.worker.counters;
         Counters::count(&counters.requests);
         watch.set_active(true);
-        let json = request::wants_json(request.headers());
-        let response = match self.forward(request, client, watch).await {
+        let seen = Seen::of(request.headers());
+        let response = match self.forward(request, &seen, client, watch).await {
             Ok(response) => response,
             Err(error) => {
                 watch.set_active(false);
@@ -152,7 +145,7 @@ where
                 watch.arm(Phase::Idle, watch.now(), client.idle_timeout);
                 counters.failure(error);
                 tracing::debug!(%error, "request failed");
-                let (parts, body) = error.response(json);
+                let (parts, body) = error.response(seen.json);
                 Response::from_parts(parts, ProxyBody::own(body))
             }
         };
@@ -163,12 +156,13 @@ where
     async fn forward(
         &self,
         request: Request<B>,
+        seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
         let w = &*self.worker;
         let (mut parts, body) = request.into_parts();
-        request::check(&parts)?;
+        request::check(&parts, seen)?;
         let mut cx = {
             let headers = Headers(&parts.headers);
             w.balancer.context(&request::info(&parts, &headers, client.ip), &SelectOptions::default())
@@ -176,38 +170,40 @@ where
         if let Some(total) = w.settings.total_timeout {
             watch.set_cap(Some(cx.now + total.into()));
         }
-        headers::to_backend(&mut parts.headers, parts.version, &client.forwarding);
+        headers::to_backend(&mut parts.headers, seen, parts.version, &client.forwarding);
         let (body, progress) = self.request_body(body, client, watch);
         let mut request = Request::from_parts(parts, body);
-        if let Some(progress) = &progress {
+        if let Some(progress) = progress.as_ref().filter(|_| seen.expects_continue) {
             hold_for_continue(&mut request, progress);
         }
         let replayable = progress.is_none() && request.method().is_idempotent();
+        // Taken when it is sent, put back where sending it again is safe.
+        let mut request = Some(request);
         let mut failure = None;
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let lease = match w.balancer.pool().acquire(&mut cx) {
                 Ok(lease) => lease,
                 Err(e) => return Err(failure.unwrap_or(ProxyError::NoBackend(e))),
             };
-            let tried = self.attempt(lease.backend(), request, replayable, progress.as_ref(), cx.now, watch);
-            match tried.await {
+            let tried =
+                self.attempt(lease.backend(), &mut request, replayable, progress.as_ref(), cx.now, watch);
+            let error = match tried.await {
                 Ok((response, connection)) => {
                     return Ok(self.hand_on(response, connection, lease, progress, client, watch));
                 }
-                Err(Failed { error, again }) => {
-                    let now = watch.now();
-                    conclude(lease, error, now, &mut cx);
-                    match again.filter(|_| attempt < w.settings.max_retries && !watch.is_over(now)) {
-                        Some(r) => request = r,
-                        None => return Err(error),
-                    }
-                    Counters::count(&w.counters.retries);
-                    failure = Some(error);
-                    cx.now = now;
-                }
+                Err(error) => error,
+            };
+            let now = watch.now();
+            conclude(lease, error, now, &mut cx);
+            if request.is_none() || attempt == w.settings.max_retries || watch.is_over(now) {
+                return Err(error);
             }
+            Counters::count(&w.counters.retries);
+            attempt += 1;
+            failure = Some(error);
+            cx.now = now;
         }
-        unreachable!("the loop ends with a response or an error")
     }
 
     fn request_body(
@@ -225,18 +221,21 @@ where
         (stream, Some(progress))
     }
 
-    /// One backend: an exchange on a pooled connection or a new one.
+    /// One backend: an exchange on a pooled connection or a new one. On an error the request is there again if it may be sent
+    /// again.
     async fn attempt(
         &self,
         backend: &BackendState,
-        mut request: Request<ReqBody<B>>,
+        request: &mut Option<Request<ReqBody<B>>>,
         replayable: bool,
         progress: Option<&Arc<Progress>>,
         mut now: Nanos,
         watch: &Arc<Watch>,
-    ) -> Result<(Response<ResponseBody>, Connection<B>), Failed<B>> {
+    ) -> Result<(Response<ResponseBody>, Connection<B>), ProxyError> {
         let w = &*self.worker;
-        self.address(&mut request, backend);
+        if let Some(r) = request {
+            self.address(r, backend);
+        }
         let mut pooled = self.take_idle(backend, now);
         loop {
             let reused = pooled.is_some();
@@ -245,34 +244,31 @@ where
                     Counters::count(&w.counters.upstream_reused);
                     connection
                 }
-                None => match self.connect(backend).await {
-                    Ok(connection) => {
-                        now = watch.now();
-                        connection
-                    }
-                    Err(error) => return Err(Failed { error, again: Some(request) }),
-                },
+                None => {
+                    let connection = self.connect(backend).await?;
+                    now = watch.now();
+                    connection
+                }
             };
             // hyper gives back only what it had not begun to write.
-            let copy = replayable.then(|| copy_of(&request));
+            let copy = request.as_ref().filter(|_| replayable).map(copy_of);
             watch.arm(Phase::FirstByte, now, w.settings.first_byte_timeout);
-            let failed = match self.exchange(&mut connection, request, progress, watch).await {
+            let error = match self.exchange(&mut connection, request, progress, watch).await {
+                // Never asked for: `Upgrade` does not pass.
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    // Never asked for: `Upgrade` does not pass.
-                    return Err(Failed { error: ProxyError::BadResponse, again: None });
+                    return Err(ProxyError::BadResponse);
                 }
                 Ok(response) => return Ok((response, connection)),
-                Err(failed) => failed,
+                Err(error) => error,
             };
-            let again = failed.again.or(copy);
-            match again {
-                Some(r) if reused && failed.error == ProxyError::Reset => {
-                    Counters::count(&w.counters.stale_connections);
-                    request = r;
-                    now = watch.now();
-                }
-                again => return Err(Failed { error: failed.error, again }),
+            if request.is_none() {
+                *request = copy;
             }
+            if !(reused && error == ProxyError::Reset && request.is_some()) {
+                return Err(error);
+            }
+            Counters::count(&w.counters.stale_connections);
+            now = watch.now();
         }
     }
 
@@ -317,16 +313,16 @@ where
     async fn exchange(
         &self,
         connection: &mut Connection<B>,
-        request: Request<ReqBody<B>>,
+        request: &mut Option<Request<ReqBody<B>>>,
         progress: Option<&Arc<Progress>>,
         watch: &Arc<Watch>,
-    ) -> Result<Response<ResponseBody>, Failed<B>> {
+    ) -> Result<Response<ResponseBody>, ProxyError> {
         let mut exchange = pin!(connection.exchange(request));
         let mut held =
             progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
         poll_fn(|cx| {
             if let Poll::Ready(done) = exchange.as_mut().poll(cx) {
-                return Poll::Ready(done.map_err(|e| failed(e, progress)));
+                return Poll::Ready(done.map_err(|e| blame(e, progress)));
             }
             if let Some((p, wait)) = &mut held
                 && wait.as_mut().poll(cx).is_ready()
@@ -338,11 +334,10 @@ where
             if !watch.is_due() {
                 return Poll::Pending;
             }
-            let error = match watch.phase() {
+            Poll::Ready(Err(match watch.phase() {
                 Phase::ClientBody => ProxyError::ClientTimeout,
                 _ => ProxyError::Timeout,
-            };
-            Poll::Ready(Err(Failed { error, again: None }))
+            }))
         })
         .await
     }
@@ -401,16 +396,14 @@ fn conclude(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_
     lease.complete(Outcome::Failure { kind, after });
 }
 
-fn failed<B>(e: ExchangeError<B>, progress: Option<&Arc<Progress>>) -> Failed<B> {
-    if progress.is_some_and(|p| p.failed.load(Relaxed)) {
-        return Failed { error: ProxyError::ClientBody, again: None };
+/// Whose fault it was that an exchange failed.
+fn blame(e: ExchangeError, progress: Option<&Arc<Progress>>) -> ProxyError {
+    match e {
+        _ if progress.is_some_and(|p| p.failed.load(Relaxed)) => ProxyError::ClientBody,
+        ExchangeError::Malformed => ProxyError::BadResponse,
+        ExchangeError::RequestBody => ProxyError::ClientBody,
+        ExchangeError::Closed => ProxyError::Reset,
     }
-    let error = match e.kind {
-        ExchangeErrorKind::Malformed => ProxyError::BadResponse,
-        ExchangeErrorKind::RequestBody => ProxyError::ClientBody,
-        ExchangeErrorKind::Closed => ProxyError::Reset,
-    };
-    Failed { error, again: e.unsent }
 }
 
 /// The head of a request without a body, to send once more.
@@ -425,10 +418,6 @@ fn copy_of<B>(request: &Request<ReqBody<B>>) -> Request<ReqBody<B>> {
 /// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment
 /// its body is asked for, so it is not asked for before.
 fn hold_for_continue<B>(request: &mut Request<ReqBody<B>>, progress: &Arc<Progress>) {
-    let expects = request.headers().get(header::EXPECT);
-    if expects.is_none_or(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return;
-    }
     progress.hold();
     let progress = progress.clone();
     hyper::ext::on_informational(request, move |response| {

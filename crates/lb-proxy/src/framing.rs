@@ -193,7 +193,7 @@ mod tests {
     fn run(bytes: &[u8], piece: usize) -> (Vec<u8>, bool) {
         let mut f = Framing::default();
         let mut out = bytes.to_vec();
-        let ok = out.chunks_mut(piece).fold(true, |ok, c| f.check(c) && ok);
+        let ok = out.chunks_mut(piece).fold(true, |ok, c| ok & f.check(c));
         (out, ok)
     }
 

@@ -32,9 +32,38 @@ fn is_protected(name: &HeaderName) -> bool {
     .contains(&name)
 }
 
-/// Removes the hop-by-hop headers. The body's framing is made anew by whoever writes the message.
+/// Goes from hop to hop, whatever `Connection` says. The body's framing is made anew by whoever writes the message.
+#[inline]
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    name == header::CONNECTION
+        || name == header::TRANSFER_ENCODING
+        || name == header::UPGRADE
+        || name == header::PROXY_AUTHENTICATE
+        || name == header::PROXY_AUTHORIZATION
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == HTTP2_SETTINGS
+}
+
+/// Removes the hop-by-hop headers. One look at each header where there are none, which is most often.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+    while let Some(name) = headers.keys().find(|n| is_hop_by_hop(n)) {
+        let name = name.clone();
+        if name == header::CONNECTION {
+            strip_connection(headers);
+        } else {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Removes `Connection` and what it names.
+fn strip_connection(headers: &mut HeaderMap) {
+    let plain = |v: &HeaderValue| {
+        let v = v.as_bytes();
+        v.eq_ignore_ascii_case(b"keep-alive") || v.eq_ignore_ascii_case(b"close")
+    };
+    if !headers.get_all(header::CONNECTION).iter().all(plain) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
             .iter()
@@ -46,20 +75,43 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         for name in named {
             headers.remove(name);
         }
-        headers.remove(header::CONNECTION);
     }
-    for name in [
-        &header::TRANSFER_ENCODING,
-        &header::UPGRADE,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &header::PROXY_AUTHENTICATE,
-        &header::PROXY_AUTHORIZATION,
-        &HTTP2_SETTINGS,
-    ] {
-        if headers.contains_key(name) {
-            headers.remove(name);
+    headers.remove(header::CONNECTION);
+}
+
+/// What one look at a request's headers shows, so that each is not looked for by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// How many `Host` headers.
+    pub(crate) hosts: u32,
+    /// `Accept` mentions JSON.
+    pub(crate) json: bool,
+    /// `Expect: 100-continue`.
+    pub(crate) expects_continue: bool,
+    /// Something that does not pass, or passes only under conditions.
+    odd: bool,
+}
+
+impl Seen {
+    #[inline]
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            if name == header::HOST {
+                seen.hosts += 1;
+            } else if name == header::ACCEPT {
+                seen.json |= memchr::memmem::find(value.as_bytes(), b"json").is_some();
+            } else if name == header::EXPECT {
+                seen.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            } else if is_hop_by_hop(name)
+                || name == header::TE
+                || name == header::FORWARDED
+                || *name == X_FORWARDED_HOST
+            {
+                seen.odd = true;
+            }
         }
+        seen
     }
 }
 
@@ -79,21 +131,33 @@ impl Forwarding {
     }
 }
 
+/// How many headers [`to_backend`] adds.
+const ADDED: usize = 6;
+
 /// Makes a client's headers fit for a backend.
-pub(crate) fn to_backend(headers: &mut HeaderMap, version: http::Version, forwarding: &Forwarding) {
-    let trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    strip_hop_by_hop(headers);
-    if !trailers {
-        headers.remove(header::TE);
+pub(crate) fn to_backend(
+    headers: &mut HeaderMap,
+    seen: &Seen,
+    version: http::Version,
+    forwarding: &Forwarding,
+) {
+    if seen.odd {
+        let trailers =
+            headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        strip_hop_by_hop(headers);
+        if !trailers {
+            headers.remove(header::TE);
+        }
+        headers.remove(header::FORWARDED);
+        headers.remove(X_FORWARDED_HOST);
     }
-    headers.remove(header::FORWARDED);
+    headers.reserve(ADDED);
     headers.insert(X_FORWARDED_FOR, forwarding.client.clone());
     headers.insert(X_REAL_IP, forwarding.client.clone());
     headers.insert(X_FORWARDED_PROTO, forwarding.proto.clone());
-    match headers.get(header::HOST).cloned() {
-        Some(asked) => headers.insert(X_FORWARDED_HOST, asked),
-        None => headers.remove(X_FORWARDED_HOST),
-    };
+    if let Some(asked) = headers.get(header::HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, asked);
+    }
     let via = if version == http::Version::HTTP_10 { "1.0 edge-lb" } else { "1.1 edge-lb" };
     headers.append(header::VIA, HeaderValue::from_static(via));
 }
@@ -128,7 +192,8 @@ mod tests {
             ("x-real-ip", "6.6.6.6"),
             ("host", "site.example"),
         ]);
-        to_backend(&mut h, http::Version::HTTP_11, &Forwarding::new("::ffff:10.0.0.7".parse().ok()));
+        let seen = Seen::of(&h);
+        to_backend(&mut h, &seen, http::Version::HTTP_11, &Forwarding::new("::ffff:10.0.0.7".parse().ok()));
         let mut left: Vec<_> = h.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         left.sort();
         assert_eq!(
@@ -149,7 +214,8 @@ mod tests {
     #[test]
     fn te_trailers_and_earlier_vias_stay() {
         let mut h = map(&[("te", "trailers"), ("via", "1.1 cdn"), ("host", "a")]);
-        to_backend(&mut h, http::Version::HTTP_10, &Forwarding::new(None));
+        let seen = Seen::of(&h);
+        to_backend(&mut h, &seen, http::Version::HTTP_10, &Forwarding::new(None));
         assert_eq!(h.get_all("via").iter().collect::<Vec<_>>(), ["1.1 cdn", "1.0 edge-lb"]);
         let said = ["te", "host", "x-forwarded-host", "x-forwarded-for"].map(|n| h[n].to_str().unwrap());
         assert_eq!(said, ["trailers", "a", "a", "unknown"]);

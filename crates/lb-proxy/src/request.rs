@@ -1,16 +1,17 @@
 //! What must be right about a request before a backend is picked, and what the balancer sees of it.
 
 use crate::error::ProxyError;
+use crate::headers::Seen;
 use http::{HeaderMap, Method, Uri, Version, header, request};
 use lb_types::{HeaderSource, RequestInfo};
 use std::net::IpAddr;
 
 /// RFC 9112 §3.2 and RFC 9110 §4: what the parser lets through, but two parties could read in two ways.
-pub(crate) fn check(parts: &request::Parts) -> Result<(), ProxyError> {
+pub(crate) fn check(parts: &request::Parts, seen: &Seen) -> Result<(), ProxyError> {
     if parts.method == Method::CONNECT {
         return Err(ProxyError::Method);
     }
-    let host = host_header(&parts.headers, parts.version)?;
+    let host = host_header(&parts.headers, parts.version, seen.hosts)?;
     if let (Some(authority), Some(host)) = (parts.uri.authority(), host)
         && !authority.as_str().eq_ignore_ascii_case(host)
     {
@@ -31,18 +32,13 @@ pub(crate) fn check(parts: &request::Parts) -> Result<(), ProxyError> {
 }
 
 /// Exactly one, and a sane one; HTTP/1.0 may have none.
-fn host_header(headers: &HeaderMap, version: Version) -> Result<Option<&str>, ProxyError> {
-    let mut all = headers.get_all(header::HOST).iter();
-    let Some(host) = all.next() else {
-        return if version == Version::HTTP_10 {
-            Ok(None)
-        } else {
-            Err(ProxyError::BadRequest("no Host header"))
-        };
+fn host_header(headers: &HeaderMap, version: Version, count: u32) -> Result<Option<&str>, ProxyError> {
+    let host = match (headers.get(header::HOST), count) {
+        (Some(host), 1) => host,
+        (Some(_), _) => return Err(ProxyError::BadRequest("more than one Host header")),
+        (None, _) if version == Version::HTTP_10 => return Ok(None),
+        (None, _) => return Err(ProxyError::BadRequest("no Host header")),
     };
-    if all.next().is_some() {
-        return Err(ProxyError::BadRequest("more than one Host header"));
-    }
     // RFC 3986 §3.2.2: letters, digits and these; no user, path or space.
     let sane = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b);
     let bytes = host.as_bytes();
@@ -86,11 +82,6 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Does the client want errors as JSON?
-pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).is_some_and(|a| memchr::memmem::find(a.as_bytes(), b"json").is_some())
-}
-
 /// The target to send: origin form, the backend's base path before it.
 pub(crate) fn target(uri: &Uri, base_path: &str) -> Uri {
     let path = uri.path_and_query();
@@ -106,6 +97,10 @@ pub(crate) fn target(uri: &Uri, base_path: &str) -> Uri {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(parts: &request::Parts) -> Result<(), ProxyError> {
+        super::check(parts, &Seen::of(&parts.headers))
+    }
 
     fn parts(target: &str, hosts: &[&str], version: Version) -> request::Parts {
         let mut r = http::Request::builder().uri(target).version(version);
