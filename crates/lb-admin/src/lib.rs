@@ -1,1 +1,56 @@
 //! Looks: the admin API and the metrics endpoint.
+//!
+//! An [`AdminServer`] answers on an address of its own, so that looking at the balancer never competes with its traffic for a listener.
+//! It only reads: nothing here changes a pool.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /healthz` | `ok` while the process lives |
+//! | `GET /readyz` | `ready`, or 503 with the reasons |
+//! | `GET /metrics` | Prometheus text format |
+//! | `GET /api/v1/pools` | every pool in a few figures |
+//! | `GET /api/v1/pools/{pool}` | one pool with its backends and discovery |
+//! | `GET /api/v1/health` | every backend's health |
+//! | `GET /api/v1/metrics` | every pool's figures |
+//! | `GET /api/v1/version` | what runs |
+//!
+//! Errors are problem documents (RFC 9457). Shapes with examples: `docs/admin-api.md`, which a test compares with the answers.
+//!
+//! Access: loopback addresses only, until there is a token; and only requests whose `Host` says so, which keeps web pages out that
+//! let their own name point here (DNS rebinding). It lacks changes of any kind, events and the dashboard.
+//!
+//! ```
+//! use lb_admin::{AdminServer, AdminState};
+//! use lb_balancer::LoadBalancer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lb = LoadBalancer::builder()
+//!     .backend(lb_types::Backend::new("a", "http://127.0.0.1:9001".parse()?))
+//!     .build()?;
+//! let (ready, is_ready) = tokio::sync::watch::channel(true);
+//! let state = AdminState::new([("web".to_owned(), lb)], is_ready);
+//! let server = AdminServer::bind("127.0.0.1:0".parse()?, state)?;
+//! println!("http://{}/api/v1/pools", server.address());
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let serving = tokio::spawn(server.serve(async { _ = stopped.await }));
+//! ready.send(false)?; // the listeners are going: /readyz says 503 from now on
+//! drop(stop);
+//! serving.await??;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod error;
+mod guard;
+pub mod metrics;
+mod problem;
+mod server;
+mod state;
+mod views;
+
+pub use error::AdminError;
+pub use metrics::{MetricsSource, MetricsWriter};
+pub use server::{AdminServer, CONNECTIONS_MAX};
+pub use state::AdminState;

@@ -1,0 +1,90 @@
+//! The paths and who answers them.
+
+use crate::guard;
+use crate::metrics;
+use crate::problem::{Problem, json};
+use crate::state::AdminState;
+use crate::views::{Health, Metrics, PoolHealth, PoolSummary, PoolView, Pools, Version};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use std::sync::Arc;
+
+type Shared = State<Arc<AdminState>>;
+
+pub(crate) fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .route("/api/v1/pools", get(pools))
+        .route("/api/v1/pools/{pool}", get(pool))
+        .route("/api/v1/health", get(health))
+        .route("/api/v1/metrics", get(figures))
+        .route("/api/v1/version", get(async || ok(&Version::THIS)))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn(guarded))
+        .with_state(Arc::new(state))
+}
+
+/// Refuses other hosts' requests, and marks every answer as one of this moment.
+async fn guarded(request: Request, next: Next) -> Response {
+    let mut response = if guard::is_for_us(request.uri(), request.headers()) {
+        next.run(request).await
+    } else {
+        let detail = "the Host header must name localhost or a loopback address";
+        Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn ok(value: &impl serde::Serialize) -> Response {
+    json("application/json", StatusCode::OK, value)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} cannot be asked with {method}", uri.path()))
+}
+
+async fn readyz(State(state): Shared) -> Response {
+    let reasons = state.not_ready();
+    if reasons.is_empty() {
+        return "ready\n".into_response();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not ready").reasons(reasons).into_response()
+}
+
+async fn scrape(State(state): Shared) -> Response {
+    let text = metrics::render(&state);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn pools(State(state): Shared) -> Response {
+    ok(&Pools { pools: state.pools.iter().map(|(name, lb)| PoolSummary::of(name, lb)).collect() })
+}
+
+async fn pool(State(state): Shared, Path(name): Path<String>) -> Response {
+    match state.pools.get(&name) {
+        Some(lb) => ok(&PoolView::of(&name, lb)),
+        None => Problem::new(StatusCode::NOT_FOUND, format!("there is no pool \"{name}\"")).into_response(),
+    }
+}
+
+async fn health(State(state): Shared) -> Response {
+    ok(&Health { pools: state.pools.iter().map(|(name, lb)| (name.clone(), PoolHealth::of(lb))).collect() })
+}
+
+async fn figures(State(state): Shared) -> Response {
+    ok(&Metrics { pools: state.pools.iter().map(|(name, lb)| (name.clone(), lb.metrics())).collect() })
+}

@@ -1,0 +1,63 @@
+//! What the admin server looks at.
+
+use crate::metrics::MetricsSource;
+use lb_balancer::LoadBalancer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::watch;
+
+/// What the admin server looks at.
+pub struct AdminState {
+    pub(crate) pools: BTreeMap<String, LoadBalancer>,
+    pub(crate) ready: watch::Receiver<bool>,
+    pub(crate) sources: Vec<Arc<dyn MetricsSource>>,
+    pub(crate) started: SystemTime,
+}
+
+impl AdminState {
+    /// These pools by name. `ready` is `true` while the listeners take requests; once its sender is gone, its last value counts.
+    /// The process counts as started now.
+    pub fn new(
+        pools: impl IntoIterator<Item = (String, LoadBalancer)>,
+        ready: watch::Receiver<bool>,
+    ) -> Self {
+        Self { pools: pools.into_iter().collect(), ready, sources: vec![], started: SystemTime::now() }
+    }
+
+    /// Adds metrics from elsewhere (the proxy's, say) to every scrape.
+    #[must_use]
+    pub fn metrics_from(mut self, source: impl MetricsSource) -> Self {
+        self.sources.push(Arc::new(source));
+        self
+    }
+
+    /// When the process started, for `process_start_time_seconds`.
+    #[must_use]
+    pub fn started(mut self, started: SystemTime) -> Self {
+        self.started = started;
+        self
+    }
+
+    /// Why no traffic should be sent here; empty: it may.
+    pub(crate) fn not_ready(&self) -> Vec<String> {
+        let mut reasons = vec![];
+        if !*self.ready.borrow() {
+            reasons.push("the listeners take no requests: starting or shutting down".to_owned());
+        }
+        for (name, lb) in self.pools.iter().filter(|(_, lb)| !lb.is_usable()) {
+            let n = lb.all_backends().len();
+            reasons.push(match n {
+                0 => format!("pool \"{name}\" has no backends"),
+                n => format!("pool \"{name}\": none of {n} backends is usable"),
+            });
+        }
+        reasons
+    }
+}
+
+impl std::fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminState").field("pools", &self.pools.keys()).finish_non_exhaustive()
+    }
+}

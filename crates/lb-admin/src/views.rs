@@ -1,0 +1,151 @@
+//! What the API answers, as it stands in JSON. `docs/admin-api.md` shows each.
+
+use lb_balancer::{BackendMetrics, BalancerMetrics, DiscoveryStatus, LoadBalancer};
+use lb_types::{Backend, BackendId, HealthStatus};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+pub(crate) struct Version {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl Version {
+    pub(crate) const THIS: Self = Self { name: "edge-lb", version: env!("CARGO_PKG_VERSION") };
+
+    pub(crate) fn number(&self) -> &'static str {
+        self.version
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Pools {
+    pub(crate) pools: Vec<PoolSummary>,
+}
+
+/// One pool in a few figures.
+#[derive(Serialize)]
+pub(crate) struct PoolSummary {
+    name: String,
+    algorithm: &'static str,
+    /// Counts the changes.
+    generation: u64,
+    /// At least one backend may take requests.
+    usable: bool,
+    /// Active health is ignored, for too few backends are healthy.
+    panic: bool,
+    total_backends: usize,
+    healthy_backends: usize,
+    unhealthy_backends: usize,
+    in_flight: u64,
+    requests: u64,
+}
+
+impl PoolSummary {
+    pub(crate) fn of(name: &str, lb: &LoadBalancer) -> Self {
+        Self::with(name, lb, &lb.metrics())
+    }
+
+    fn with(name: &str, lb: &LoadBalancer, m: &BalancerMetrics) -> Self {
+        let snapshot = lb.pool().snapshot();
+        Self {
+            name: name.to_owned(),
+            algorithm: lb.pool().settings().algorithm.name(),
+            generation: snapshot.generation(),
+            usable: lb.is_usable(),
+            panic: snapshot.is_panicking(),
+            total_backends: m.total_backends,
+            healthy_backends: m.healthy_backends,
+            unhealthy_backends: m.unhealthy_backends,
+            in_flight: m.in_flight,
+            requests: m.requests,
+        }
+    }
+}
+
+/// One pool with all that is in it.
+#[derive(Serialize)]
+pub(crate) struct PoolView {
+    #[serde(flatten)]
+    summary: PoolSummary,
+    backends: Vec<BackendView>,
+    discovery: Vec<DiscoveryStatus>,
+}
+
+#[derive(Serialize)]
+struct BackendView {
+    #[serde(flatten)]
+    metrics: BackendMetrics,
+    #[serde(flatten)]
+    spec: SpecView,
+    health: Option<HealthStatus>,
+}
+
+/// What was configured, but for what the figures say already.
+#[derive(Default, Serialize)]
+struct SpecView {
+    max_connections: Option<u32>,
+    priority: u32,
+    backup: bool,
+    disabled: bool,
+    metadata: BTreeMap<String, String>,
+}
+
+impl From<&Backend> for SpecView {
+    fn from(b: &Backend) -> Self {
+        Self {
+            max_connections: b.max_connections,
+            priority: b.priority,
+            backup: b.backup,
+            disabled: b.disabled,
+            metadata: b.metadata.clone(),
+        }
+    }
+}
+
+impl PoolView {
+    pub(crate) fn of(name: &str, lb: &LoadBalancer) -> Self {
+        let m = lb.metrics();
+        let summary = PoolSummary::with(name, lb, &m);
+        let mut health = lb.health_status();
+        let backend = |metrics: BackendMetrics| BackendView {
+            // Both are missing only if the backend went this moment.
+            spec: lb.get_backend(&metrics.id).as_deref().map(SpecView::from).unwrap_or_default(),
+            health: health.remove(&metrics.id),
+            metrics,
+        };
+        let backends = m.backends.into_iter().map(backend).collect();
+        Self { summary, backends, discovery: lb.discovery_status() }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Health {
+    pub(crate) pools: BTreeMap<String, PoolHealth>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PoolHealth {
+    usable: bool,
+    healthy_backends: usize,
+    total_backends: usize,
+    backends: BTreeMap<BackendId, HealthStatus>,
+}
+
+impl PoolHealth {
+    pub(crate) fn of(lb: &LoadBalancer) -> Self {
+        let backends = lb.health_status();
+        Self {
+            usable: lb.is_usable(),
+            healthy_backends: backends.values().filter(|s| s.healthy).count(),
+            total_backends: backends.len(),
+            backends,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Metrics {
+    pub(crate) pools: BTreeMap<String, BalancerMetrics>,
+}

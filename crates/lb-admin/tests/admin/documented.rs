@@ -1,0 +1,68 @@
+//! `docs/admin-api.md` shows what the server answers: each `$ curl` there is asked, each metric named there is scraped.
+//!
+//! `UPDATE_DOCS=1 cargo test -p lb-admin documented` writes the answers into the page.
+
+use crate::exposition::parse;
+use crate::support::{Served, example};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+const ASK: &str = "$ curl -s http://127.0.0.1:9900";
+
+fn page() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/admin-api.md")
+}
+
+#[tokio::test]
+async fn every_example_is_what_the_server_answers() {
+    let (lb, _held) = example();
+    let s = Served::of(vec![("web".into(), lb)]);
+    let written = std::fs::read_to_string(page()).unwrap();
+    let (mut right, mut asked) = (String::new(), 0);
+    let mut lines = written.lines();
+    while let Some(line) = lines.next() {
+        right += &format!("{line}\n");
+        let Some(path) = line.strip_prefix(ASK) else { continue };
+        right += &s.get(path).await.body;
+        asked += 1;
+        // What the page has there now.
+        let end = lines.by_ref().find(|l| l.starts_with("```"));
+        right += &format!("{}\n", end.unwrap());
+    }
+    s.stop().await;
+    assert!(asked >= 6, "{asked} examples");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(page(), right).unwrap();
+    } else {
+        assert_eq!(written, right, "UPDATE_DOCS=1 cargo test -p lb-admin documented");
+    }
+}
+
+#[tokio::test]
+async fn every_metric_is_in_the_table_with_its_type_and_labels() {
+    let (lb, _held) = example();
+    let running = lb.start().unwrap();
+    while lb.discovery_status()[0].successes == 0 {
+        tokio::task::yield_now().await;
+    }
+    let s = Served::of(vec![("web".into(), lb)]);
+    let scraped: BTreeSet<_> = parse(&s.get("/metrics").await.body)
+        .unwrap()
+        .into_iter()
+        .map(|(name, f)| {
+            let labels: BTreeSet<_> =
+                f.samples.keys().flat_map(|(_, l)| l.keys()).filter(|l| *l != "le").collect();
+            let labels: Vec<_> = labels.into_iter().map(|l| format!("`{l}`")).collect();
+            format!("| `{name}` | {} | {} |", f.kind, labels.join(", ")).replace("|  |", "| |")
+        })
+        .collect();
+    let written = std::fs::read_to_string(page()).unwrap();
+    let table: BTreeSet<_> = written
+        .lines()
+        .filter(|l| l.starts_with("| `edge_lb_") || l.starts_with("| `process_"))
+        .map(|l| l.rsplitn(3, '|').nth(2).unwrap().trim_end().to_owned() + " |")
+        .collect();
+    assert_eq!(table, scraped);
+    running.shutdown().await;
+    s.stop().await;
+}

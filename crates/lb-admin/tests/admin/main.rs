@@ -1,0 +1,8 @@
+//! The admin server over real sockets on loopback.
+
+mod access;
+mod answers;
+mod documented;
+mod exposition;
+mod metrics;
+mod support;

@@ -1,0 +1,96 @@
+//! A small HTTP client, and the state that the documentation's examples show.
+
+use lb_admin::{AdminServer, AdminState};
+use lb_balancer::{LoadBalancer, SelectOptions, StaticList};
+use lb_types::{Backend, FailureKind, HealthSink, ManualClock, Nanos, Outcome, RequestInfo};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) ready: watch::Sender<bool>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), lb_admin::AdminError>>,
+}
+
+impl Served {
+    pub(crate) fn of(pools: Vec<(String, LoadBalancer)>) -> Self {
+        Self::with(pools, |s| s)
+    }
+
+    pub(crate) fn with(
+        pools: Vec<(String, LoadBalancer)>,
+        more: impl FnOnce(AdminState) -> AdminState,
+    ) -> Self {
+        let (ready, is_ready) = watch::channel(true);
+        let state =
+            more(AdminState::new(pools, is_ready).started(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+        let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), state).unwrap();
+        let address = server.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.serve(async { _ = stopped.await }));
+        Self { address, ready, stop, task }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)).await
+    }
+
+    /// Sends `request`, which must ask for the connection to be closed.
+    pub(crate) async fn ask(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+pub(crate) fn backend(id: &str, port: u16) -> Backend {
+    Backend::new(id, format!("http://127.0.0.1:{port}").parse().unwrap())
+}
+
+/// `n` requests, each answered after 10 ms.
+pub(crate) fn answered(lb: &LoadBalancer, n: usize) {
+    for _ in 0..n {
+        let lease = lb.select_backend(&RequestInfo::default(), &SelectOptions::default()).unwrap();
+        lease.complete(Outcome::Success { ttfb: Nanos::from_millis(10) });
+    }
+}
+
+/// The pool of the documentation: six answers, one failure, one request in flight, one backend that fails its checks.
+pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
+    let lb = LoadBalancer::builder()
+        .name("web")
+        .backend(backend("web-1", 9001).weight(2).metadata("zone", "a"))
+        .backend(backend("web-2", 9002).max_connections(100))
+        .discover(StaticList::default())
+        .clock(Arc::new(ManualClock::default()))
+        .seed(1)
+        .build()
+        .unwrap();
+    answered(&lb, 6);
+    lb.pool().set_healthy(&"web-2".into(), false);
+    let pick = || lb.select_backend(&RequestInfo::default(), &SelectOptions::default()).unwrap();
+    pick().complete(Outcome::Failure { kind: FailureKind::Reset, after: Nanos::from_millis(1) });
+    let held = pick();
+    (lb, held)
+}
