@@ -120,7 +120,8 @@ impl Default for LeastResponseTime {
 pub struct PeakEwma {
     /// In this time the average forgets all but 1/e of what it was (`decay`), default 10 s.
     pub decay: Duration,
-    /// What a backend is taken to need before it has answered (`default_rtt`), default 30 ms.
+    /// What a backend is taken to need (`default_rtt`) while its first request is under way, default 30 ms. An idle one that has
+    /// not answered yet is preferred, to be measured.
     pub default_rtt: Duration,
 }
 

@@ -20,7 +20,8 @@ impl Load for InFlight {
     }
 }
 
-/// Peak EWMA of the latency × requests in flight, this one included.
+/// Peak EWMA of the latency × requests in flight, this one included. A backend that has not answered yet costs nothing while it
+/// is idle, so that it is measured at once (as in Finagle), and the default time a request while it is busy.
 pub(super) struct Ewma {
     default_us: f32,
 }
@@ -33,9 +34,13 @@ impl Ewma {
 
 impl Load for Ewma {
     fn load(&self, m: &Member, cx: &PickContext<'_>) -> f64 {
-        let us = m.state.ewma_us(cx.now).unwrap_or(self.default_us);
-        // At least 1 µs: among faded averages, the requests in flight decide.
-        f64::from(us.max(1.0)) * (f64::from(m.state.in_flight()) + 1.0)
+        let in_flight = f64::from(m.state.in_flight());
+        match m.state.ewma_us(cx.now) {
+            // At least 1 µs: among faded averages, the requests in flight decide.
+            Some(us) => f64::from(us.max(1.0)) * (in_flight + 1.0),
+            None if in_flight == 0.0 => 0.0,
+            None => f64::from(self.default_us) * (in_flight + 1.0),
+        }
     }
 }
 
