@@ -96,7 +96,10 @@ fn once_shut_and_empty_nobody_gets_in_and_the_last_one_out_is_told() {
         b.join().unwrap();
         assert_eq!(gate.in_flight(), 0);
         let told = told.load(SeqCst);
-        assert!(told == 1 || (told == 0 && !busy), "who saw it busy is told once, whatever else knocks: {told}");
+        assert!(
+            told == 1 || (told == 0 && !busy),
+            "who saw it busy is told once, whatever else knocks: {told}"
+        );
     });
 }
 
