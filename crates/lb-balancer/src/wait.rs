@@ -106,13 +106,18 @@ impl LoadBalancer {
         async move {
             match first {
                 Err(e) if lb.inner.wait.timeout.is_zero() => Err(e),
-                Err(_) => lb.wait_for_backend(&mut cx).await,
+                Err(_) => lb.acquire_async(&mut cx).await,
                 lease => lease,
             }
         }
     }
 
-    async fn wait_for_backend(&self, cx: &mut PickContext<'static>) -> Result<Lease, SelectError> {
+    /// The same for a request that has its context already, a retry, say: what it [`tried`](PickContext::tried) is taken again only
+    /// when no other backend is usable.
+    ///
+    /// # Errors
+    /// As [`select_backend_async`](Self::select_backend_async).
+    pub async fn acquire_async(&self, cx: &mut PickContext<'static>) -> Result<Lease, SelectError> {
         let _counted = Waiter::new(self);
         let deadline = Instant::now() + self.inner.wait.timeout;
         loop {

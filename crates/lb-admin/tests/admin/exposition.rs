@@ -145,10 +145,9 @@ fn histogram(name: &str, family: &Family, labels: &Labels) -> Result<(), String>
     let mut buckets = vec![];
     for ((n, l), v) in &family.samples {
         let mut rest = l.clone();
-        if let Some(le) = rest.remove("le") {
-            if n == &format!("{name}_bucket") && rest == *labels {
-                buckets.push((le.replace("+Inf", "inf").parse::<f64>().map_err(|e| e.to_string())?, *v));
-            }
+        let Some(le) = rest.remove("le") else { continue };
+        if n == &format!("{name}_bucket") && rest == *labels {
+            buckets.push((le.replace("+Inf", "inf").parse::<f64>().map_err(|e| e.to_string())?, *v));
         }
     }
     buckets.sort_by(|a, b| a.0.total_cmp(&b.0));

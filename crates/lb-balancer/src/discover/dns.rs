@@ -20,6 +20,7 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use lb_types::{Backend, BackendUrl};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -107,7 +108,7 @@ impl DnsDiscovery {
         self
     }
 
-    fn lookup_error(&self, records: &'static str, error: impl ToString) -> DiscoverError {
+    fn lookup_error(&self, records: &'static str, error: &dyn Display) -> DiscoverError {
         DiscoverError::Lookup { name: self.name.to_string(), records, error: error.to_string() }
     }
 
@@ -116,7 +117,7 @@ impl DnsDiscovery {
             return Ok(resolver.clone());
         }
         let mut builder = if self.nameservers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| self.lookup_error("resolver settings", e))?
+            TokioResolver::builder_tokio().map_err(|e| self.lookup_error("resolver settings", &e))?
         } else {
             let servers = self.nameservers.iter().map(name_server).collect();
             let config = ResolverConfig::from_parts(None, vec![], servers);
@@ -124,7 +125,7 @@ impl DnsDiscovery {
         };
         // We ask when an answer is over: a cache would only give the same one again.
         builder.options_mut().cache_size = 0;
-        let resolver = builder.build().map_err(|e| self.lookup_error("resolver settings", e))?;
+        let resolver = builder.build().map_err(|e| self.lookup_error("resolver settings", &e))?;
         Ok(self.resolver.insert(resolver).clone())
     }
 
@@ -134,7 +135,7 @@ impl DnsDiscovery {
             DnsRecords::Address { port } => self.addresses(&resolver, port).await?,
             DnsRecords::Srv => {
                 let answer = resolver.lookup(self.name.clone(), RecordType::SRV).await;
-                let answer = answer.map_err(|e| self.lookup_error("SRV", e))?;
+                let answer = answer.map_err(|e| self.lookup_error("SRV", &e))?;
                 let records = answer.answers().iter().filter_map(|r| match &r.data {
                     RData::SRV(srv) => Some(srv),
                     _ => None,
@@ -144,7 +145,7 @@ impl DnsDiscovery {
         };
         if list.is_empty() {
             let records = if self.records == DnsRecords::Srv { "SRV" } else { "A, AAAA" };
-            return Err(self.lookup_error(records, "the answer has no usable records"));
+            return Err(self.lookup_error(records, &"the answer has no usable records"));
         }
         let wait = self.interval.unwrap_or(ttl);
         self.due = Some(Instant::now() + jittered(wait, fastrand::f64()).max(TTL_MIN));

@@ -50,7 +50,7 @@ impl FileDiscovery {
         Self { path, parse, changed: Arc::default(), watcher: None, seen: None, look: true }
     }
 
-    fn error(&self, error: impl ToString) -> DiscoverError {
+    fn error(&self, error: &str) -> DiscoverError {
         DiscoverError::File { path: self.path.display().to_string(), error: error.to_string() }
     }
 
@@ -102,7 +102,7 @@ impl FileDiscovery {
         let read = tokio::task::spawn_blocking(move || read(&path)).await;
         let text = read.unwrap_or_else(|e| Err(e.to_string())).map_err(|e| {
             self.seen = None;
-            self.error(e)
+            self.error(&e)
         })?;
         if self.seen.as_ref() == Some(&text) {
             return Ok(None);
@@ -114,7 +114,7 @@ impl FileDiscovery {
             (self.parse)(&text, &self.path)
         };
         self.seen = Some(text);
-        list.map(Some).map_err(|e| self.error(e))
+        list.map(Some).map_err(|e| self.error(&e))
     }
 }
 

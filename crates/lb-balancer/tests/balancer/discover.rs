@@ -47,7 +47,7 @@ async fn lists_come_and_go_and_errors_change_nothing() {
     say.send(Ok(vec![backend("a"), backend("b").weight(2)])).unwrap();
     until("first list", || successes(&lb) == 1).await;
     assert_eq!(ids(&lb), ["a", "b", "configured"]);
-    let lease = std::iter::repeat_with(|| pick(&lb)).find(|l| l.backend().id() == &"b").unwrap();
+    let lease = std::iter::repeat_with(|| pick(&lb)).find(|l| *l.backend().id() == "b").unwrap();
 
     say.send(Err(down())).unwrap();
     until("the error", || lb.discovery_status()[0].failures == 1).await;

@@ -11,10 +11,10 @@ async fn an_idle_backend_is_empty_at_once_and_gets_nothing_until_undrained() {
     let lb = builder(&["a", "b"]).build().unwrap();
     let report = lb.drain(&"a".into(), Duration::from_secs(30)).await.unwrap();
     assert!(report.is_empty() && report.waited.is_zero() && report.id == "a");
-    assert!((0..10).all(|_| pick(&lb).backend().id() == &"b"));
+    assert!((0..10).all(|_| *pick(&lb).backend().id() == "b"));
     assert_eq!(lb.metrics().backends[0].exclusion, Some(Exclusion::Draining));
     lb.undrain(&"a".into()).unwrap();
-    assert!((0..10).any(|_| pick(&lb).backend().id() == &"a"));
+    assert!((0..10).any(|_| *pick(&lb).backend().id() == "a"));
     let unknown = lb.drain(&"x".into(), Duration::ZERO).await;
     assert_eq!(unknown, Err(ChangeError::Pool(PoolError::UnknownId("x".into()))));
 }
@@ -50,7 +50,7 @@ async fn after_the_grace_it_says_how_many_are_left() {
 #[tokio::test(start_paused = true)]
 async fn removal_ends_no_request_and_the_drain_still_sees_the_last_one() {
     let lb = builder(&["a", "b"]).build().unwrap();
-    let lease = std::iter::repeat_with(|| pick(&lb)).find(|l| l.backend().id() == &"a").unwrap();
+    let lease = std::iter::repeat_with(|| pick(&lb)).find(|l| *l.backend().id() == "a").unwrap();
     let draining = tokio::spawn({
         let lb = lb.clone();
         async move { lb.drain(&"a".into(), Duration::from_secs(30)).await }

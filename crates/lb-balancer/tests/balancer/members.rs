@@ -40,7 +40,7 @@ fn figures_add_up_and_survive_removal() {
     let lb = builder(&["a", "b"]).build().unwrap();
     let empty = lb.metrics();
     assert_eq!((empty.requests, empty.avg_response_time, empty.p99), (0, None, None));
-    let on = |id: &str| std::iter::repeat_with(|| pick(&lb)).find(|l| l.backend().id() == &id).unwrap();
+    let on = |id: &str| std::iter::repeat_with(|| pick(&lb)).find(|l| *l.backend().id() == id).unwrap();
     // `on` drops leases of the other backend: cancelled ones.
     for _ in 0..10 {
         on("a").complete(ok(10));

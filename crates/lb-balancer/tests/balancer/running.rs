@@ -16,7 +16,7 @@ fn ramping() -> LoadBalancer {
 
 fn share(lb: &LoadBalancer, id: &str) -> f64 {
     let snapshot = lb.pool().snapshot();
-    let all: u32 = snapshot.members().iter().map(|m| m.weight()).sum();
+    let all: u32 = snapshot.members().iter().map(lb_balancer::core::Member::weight).sum();
     f64::from(snapshot.get(&id.into()).unwrap().weight()) / f64::from(all)
 }
 
