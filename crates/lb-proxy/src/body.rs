@@ -1,13 +1,13 @@
 //! Bodies: the client's on its way to a backend, and the response with the lease inside.
 
-use crate::engine::{Connection, ResponseBody};
+use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
 use crate::forward::Worker;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use lb_core::{BackendState, Lease};
+use lb_core::Lease;
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) enum ReqBody<B> {
     Empty,
-    Stream(ClientBody<B>),
+    Stream(Upload<B>),
 }
 
 /// A client's body and what is known of its progress.
 #[derive(Debug)]
-pub(crate) struct ClientBody<B> {
+pub(crate) struct Upload<B> {
     body: B,
     progress: Arc<Progress>,
     watch: Arc<Watch>,
@@ -82,7 +82,7 @@ impl<B> ReqBody<B> {
         body_timeout: Duration,
         first_byte_timeout: Duration,
     ) -> Self {
-        Self::Stream(ClientBody { body, progress, watch, body_timeout, first_byte_timeout })
+        Self::Stream(Upload { body, progress, watch, body_timeout, first_byte_timeout })
     }
 }
 
@@ -136,20 +136,23 @@ impl<B: Body + Unpin> Body for ReqBody<B> {
 
 /// The body of a response to a client: one of the proxy's own, or a backend's that streams through. The lease on the backend
 /// rides in it and ends with it.
-pub struct ProxyBody<B>(Inner<B>, Option<WatchGuard>);
+pub struct ProxyBody<B: RequestBody> {
+    inner: Inner<B>,
+    /// Deadlines that no client connection keeps: of a request that came through the service.
+    _watch: Option<WatchGuard>,
+}
 
-enum Inner<B> {
+enum Inner<B: RequestBody> {
     Own(Option<Bytes>),
     Stream(Streaming<B>),
 }
 
 /// A backend's response on its way, with all that has to be given back at its end.
-pub(crate) struct Streaming<B> {
-    pub(crate) body: ResponseBody,
+pub(crate) struct Streaming<B: RequestBody> {
+    pub(crate) body: ResponseBody<B>,
     pub(crate) lease: Option<Lease>,
     /// What the lease is completed with when the body ends well.
     pub(crate) verdict: Outcome,
-    pub(crate) connection: Option<Connection<B>>,
     pub(crate) worker: Arc<Worker<B>>,
     pub(crate) watch: Arc<Watch>,
     /// Of the request's body, if it has one.
@@ -164,28 +167,28 @@ pub(crate) struct Streaming<B> {
     pub(crate) client_idle_timeout: Duration,
 }
 
-impl<B> std::fmt::Debug for ProxyBody<B> {
+impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match &self.0 {
+        f.write_str(match &self.inner {
             Inner::Own(_) => "ProxyBody::Own",
             Inner::Stream(_) => "ProxyBody::Stream",
         })
     }
 }
 
-impl<B> ProxyBody<B> {
+impl<B: RequestBody> ProxyBody<B> {
     pub(crate) fn own(bytes: Bytes) -> Self {
-        Self(Inner::Own(Some(bytes).filter(|b| !b.is_empty())), None)
+        Self { inner: Inner::Own(Some(bytes).filter(|b| !b.is_empty())), _watch: None }
     }
 
     pub(crate) fn stream(s: Streaming<B>) -> Self {
-        Self(Inner::Stream(s), None)
+        Self { inner: Inner::Stream(s), _watch: None }
     }
 
     /// Keeps a watch that no connection keeps.
     #[cfg(feature = "tower")]
     pub(crate) fn keeping(mut self, watch: WatchGuard) -> Self {
-        self.1 = Some(watch);
+        self._watch = Some(watch);
         self
     }
 }
@@ -195,9 +198,9 @@ impl<B> ProxyBody<B> {
 #[error("the response broke off: {0}")]
 pub struct BodyError(pub(crate) ProxyError);
 
-impl<B> Unpin for ProxyBody<B> {}
+impl<B: RequestBody> Unpin for ProxyBody<B> {}
 
-impl<B> Body for ProxyBody<B> {
+impl<B: RequestBody> Body for ProxyBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -206,7 +209,7 @@ impl<B> Body for ProxyBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().inner {
             Inner::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Inner::Stream(s) => s.poll(cx),
         }
@@ -214,7 +217,7 @@ impl<B> Body for ProxyBody<B> {
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Own(bytes) => bytes.is_none(),
             Inner::Stream(s) => s.body.is_end_stream(),
         }
@@ -222,16 +225,16 @@ impl<B> Body for ProxyBody<B> {
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Inner::Stream(s) => s.body.size_hint(),
         }
     }
 }
 
-impl<B> Streaming<B> {
+impl<B: RequestBody> Streaming<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        match self.body.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.armed = false;
                 Poll::Ready(Some(Ok(frame)))
@@ -241,7 +244,10 @@ impl<B> Streaming<B> {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(e))) => {
-                let error = if e.is_parse() { ProxyError::BadResponse } else { ProxyError::Reset };
+                let error = match e {
+                    BrokenBody::Malformed => ProxyError::BadResponse,
+                    BrokenBody::Closed => ProxyError::Reset,
+                };
                 Poll::Ready(Some(Err(self.fail(error))))
             }
             Poll::Pending => {
@@ -280,25 +286,19 @@ impl<B> Streaming<B> {
     fn finish(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         let now = if self.waited { self.watch.now() } else { self.head_at };
-        if let Some(connection) = self.connection.take() {
-            self.keep(lease.backend(), connection, now);
+        // After an early response the connection still has the rest of a request to carry.
+        let early = self.progress.as_ref().is_some_and(|p| !p.done.load(Relaxed));
+        if !early && let Some(connection) = self.body.take_connection() {
+            self.worker.idle.put(lease.backend(), connection, now);
         }
         lease.complete(self.verdict);
         self.watch.set_active(false);
         self.watch.set_cap(None);
         self.watch.arm(Phase::Idle, now, self.client_idle_timeout);
     }
-
-    fn keep(&self, backend: &BackendState, connection: Connection<B>, now: Nanos) {
-        // An early response: the connection still has the rest of a request to carry.
-        let early = self.progress.as_ref().is_some_and(|p| !p.done.load(Relaxed));
-        if !early && !connection.is_closed() {
-            self.worker.idle.put(backend, connection, now);
-        }
-    }
 }
 
-impl<B> Drop for Streaming<B> {
+impl<B: RequestBody> Drop for Streaming<B> {
     fn drop(&mut self) {
         // Without a body nobody asks for its end. Else the client is gone: the lease's own drop says so.
         if self.body.is_end_stream() {

@@ -1,25 +1,45 @@
 //! The HTTP/1 engine towards backends: hyper's client connection, behind three things — open, exchange, body.
 //!
 //! Nothing else in this crate names hyper's client types, so another engine can take this one's place.
+//!
+//! hyper wants its connection polled by a task of its own. Here whoever waits polls it: the request while it waits for the head,
+//! then the response's body. That saves two hops through the scheduler per request. hyper's channels between request and
+//! connection are polled without a waker, for they only move when the connection does; an idle connection has no waker at all: that
+//! its peer has closed it is seen when the next exchange begins, before anything is written.
 
 use crate::body::ReqBody;
 use crate::socket::Socket;
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
-use hyper::client::conn::http1::{Builder, SendRequest};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::error::Error as StdError;
-
-/// The body of a backend's response.
-pub(crate) type ResponseBody = hyper::body::Incoming;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 /// The largest head of a response, in bytes.
 const HEAD_MAX: usize = 256 * 1024;
 
+/// What a request's body must be able to do; every fitting [`Body`] is one.
+pub trait RequestBody:
+    Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+impl<B> RequestBody for B where
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
 /// A connection to a backend. One exchange at a time.
-#[derive(Debug)]
-pub(crate) struct Connection<B> {
+pub(crate) struct Connection<B: RequestBody>(Box<Inner<B>>);
+
+struct Inner<B: RequestBody> {
     sender: SendRequest<ReqBody<B>>,
+    io: http1::Connection<TokioIo<Socket>, ReqBody<B>>,
+    ended: bool,
 }
 
 /// Why an exchange failed before a response came.
@@ -33,29 +53,28 @@ pub(crate) enum ExchangeError {
     RequestBody,
 }
 
-impl<B> Connection<B> {
-    /// Has it been closed?
+impl<B: RequestBody> Inner<B> {
+    /// Moves the connection on.
     #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended {
+            // Its errors reach the exchange they concern.
+            self.ended = Pin::new(&mut self.io).poll(cx).is_ready();
+        }
     }
 }
 
-impl<B> Connection<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    /// Speaks HTTP/1.1 over a fresh socket. A task of the present runtime carries it until it closes or this handle is dropped.
+impl<B: RequestBody> Connection<B> {
+    /// Speaks HTTP/1.1 over a fresh socket.
     pub(crate) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
-        let (sender, connection) =
-            Builder::new().max_header_size(HEAD_MAX).handshake(TokioIo::new(socket)).await?;
-        tokio::spawn(async move {
-            // Its errors reach the exchange they concern.
-            let _ = connection.await;
-        });
-        Ok(Self { sender })
+        let (sender, io) = Builder::new().max_header_size(HEAD_MAX).handshake(TokioIo::new(socket)).await?;
+        Ok(Self(Box::new(Inner { sender, io, ended: false })))
+    }
+
+    /// After an exchange: can another one follow?
+    fn settle(&mut self) -> bool {
+        self.0.drive(&mut Context::from_waker(Waker::noop()));
+        !self.0.ended && self.0.sender.is_ready()
     }
 
     /// Sends the request; resolves with the response's head. Leaves the request where it is if not a byte of it was written: then
@@ -64,19 +83,88 @@ where
     pub(crate) async fn exchange(
         &mut self,
         request: &mut Option<Request<ReqBody<B>>>,
-    ) -> Result<Response<ResponseBody>, ExchangeError> {
-        // The task may still be busy with the end of the last response.
-        if !self.sender.is_ready() && self.sender.ready().await.is_err() {
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        if !self.0.sender.is_ready() && !self.settle() {
             return Err(ExchangeError::Closed);
         }
         let Some(r) = request.take() else { return Err(ExchangeError::Closed) };
-        self.sender.try_send_request(r).await.map_err(|mut e| {
-            *request = e.take_message();
-            match e.error() {
-                e if e.is_parse() => ExchangeError::Malformed,
-                e if e.is_user() => ExchangeError::RequestBody,
-                _ => ExchangeError::Closed,
+        let Inner { sender, io, ended } = &mut *self.0;
+        let mut sent = pin!(sender.try_send_request(r));
+        let done = poll_fn(|cx| {
+            *ended = *ended || Pin::new(&mut *io).poll(cx).is_ready();
+            match sent.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(mut e)) => {
+                    *request = e.take_message();
+                    Poll::Ready(Err(match e.error() {
+                        e if e.is_parse() => ExchangeError::Malformed,
+                        e if e.is_user() => ExchangeError::RequestBody,
+                        _ => ExchangeError::Closed,
+                    }))
+                }
+                // Nobody is left who could answer.
+                Poll::Pending if *ended => Poll::Ready(Err(ExchangeError::Closed)),
+                Poll::Pending => Poll::Pending,
             }
-        })
+        });
+        done.await
+    }
+}
+
+/// The body of a backend's response, with the connection that it comes on.
+pub(crate) struct ResponseBody<B: RequestBody> {
+    incoming: Incoming,
+    connection: Option<Connection<B>>,
+}
+
+/// Why a response's body broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BrokenBody {
+    /// The connection closed before its end.
+    Closed,
+    /// What came is not HTTP.
+    Malformed,
+}
+
+impl<B: RequestBody> ResponseBody<B> {
+    pub(crate) fn new(incoming: Incoming, connection: Connection<B>) -> Self {
+        Self { incoming, connection: Some(connection) }
+    }
+
+    #[inline]
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        let mut polled = self.poll_received();
+        if polled.is_pending()
+            && let Some(connection) = &mut self.connection
+        {
+            connection.0.drive(cx);
+            polled = self.poll_received();
+        }
+        polled.map_err(|e| if e.is_parse() { BrokenBody::Malformed } else { BrokenBody::Closed })
+    }
+
+    /// What the connection has handed over already.
+    #[inline]
+    fn poll_received(&mut self) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.incoming).poll_frame(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[inline]
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    #[inline]
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    /// The connection, after the body's end, if it can be used again.
+    pub(crate) fn take_connection(&mut self) -> Option<Connection<B>> {
+        let mut connection = self.connection.take()?;
+        connection.settle().then_some(connection)
     }
 }

@@ -5,7 +5,7 @@
 //! be closed is nobody's failure: the request goes out once more, on a new connection to the same backend.
 
 use crate::body::{Progress, ProxyBody, ReqBody, Streaming};
-use crate::engine::{Connection, ExchangeError, ResponseBody};
+use crate::engine::{Connection, ExchangeError, RequestBody, ResponseBody};
 use crate::error::{ProxyError, Side};
 use crate::headers::{self, Forwarding, Seen};
 use crate::request::{self, Headers};
@@ -15,11 +15,9 @@ use crate::timer::{Phase, Timer, Watch};
 use crate::upstream::connect::connect;
 use crate::upstream::pool::IdlePool;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::Body;
 use lb_balancer::{LoadBalancer, SelectOptions};
 use lb_core::{BackendState, Lease, PickContext};
 use lb_types::{Clock, FailureKind, Nanos, Outcome};
-use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -38,24 +36,24 @@ pub struct ClientAddr(pub SocketAddr);
 /// The reverse proxy, for one worker or one service: a cheap handle, to clone at will.
 ///
 /// `B` is the body type of the requests. With feature `tower` it is a `tower_service::Service`.
-pub struct Proxy<B> {
+pub struct Proxy<B: RequestBody> {
     worker: Arc<Worker<B>>,
 }
 
-impl<B> Clone for Proxy<B> {
+impl<B: RequestBody> Clone for Proxy<B> {
     fn clone(&self) -> Self {
         Self { worker: self.worker.clone() }
     }
 }
 
-impl<B> std::fmt::Debug for Proxy<B> {
+impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
     }
 }
 
 /// What all requests of a worker share.
-pub(crate) struct Worker<B> {
+pub(crate) struct Worker<B: RequestBody> {
     balancer: LoadBalancer,
     pub(crate) settings: ProxySettings,
     pub(crate) idle: IdlePool<B>,
@@ -88,7 +86,7 @@ impl Clock for PoolClock {
     }
 }
 
-impl<B> Proxy<B> {
+impl<B: RequestBody> Proxy<B> {
     /// A proxy to the balancer's backends.
     pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
         Self::with_stats(balancer, settings, Arc::default())
@@ -120,12 +118,7 @@ impl<B> Proxy<B> {
     }
 }
 
-impl<B> Proxy<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: RequestBody> Proxy<B> {
     /// Answers a request: always with a response, be it one of the proxy's own.
     pub(crate) async fn handle(
         &self,
@@ -189,9 +182,7 @@ where
             let tried =
                 self.attempt(lease.backend(), &mut request, replayable, progress.as_ref(), cx.now, watch);
             let error = match tried.await {
-                Ok((response, connection)) => {
-                    return Ok(self.hand_on(response, connection, lease, progress, client, watch));
-                }
+                Ok(response) => return Ok(self.hand_on(response, lease, progress, client, watch)),
                 Err(error) => error,
             };
             let now = watch.now();
@@ -231,12 +222,12 @@ where
         progress: Option<&Arc<Progress>>,
         mut now: Nanos,
         watch: &Arc<Watch>,
-    ) -> Result<(Response<ResponseBody>, Connection<B>), ProxyError> {
+    ) -> Result<Response<ResponseBody<B>>, ProxyError> {
         let w = &*self.worker;
         if let Some(r) = request {
             self.address(r, backend);
         }
-        let mut pooled = self.take_idle(backend, now);
+        let mut pooled = w.idle.take(backend, now);
         loop {
             let reused = pooled.is_some();
             let mut connection = match pooled.take() {
@@ -258,7 +249,7 @@ where
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(ProxyError::BadResponse);
                 }
-                Ok(response) => return Ok((response, connection)),
+                Ok(response) => return Ok(response.map(|body| ResponseBody::new(body, connection))),
                 Err(error) => error,
             };
             if request.is_none() {
@@ -270,12 +261,6 @@ where
             Counters::count(&w.counters.stale_connections);
             now = watch.now();
         }
-    }
-
-    /// The newest idle connection that is not known to be closed.
-    #[inline]
-    fn take_idle(&self, backend: &BackendState, now: Nanos) -> Option<Connection<B>> {
-        std::iter::from_fn(|| self.worker.idle.take(backend, now)).find(|c| !c.is_closed())
     }
 
     /// Where the request goes: base path and `Host`, as this backend wants them.
@@ -316,7 +301,7 @@ where
         request: &mut Option<Request<ReqBody<B>>>,
         progress: Option<&Arc<Progress>>,
         watch: &Arc<Watch>,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
+    ) -> Result<Response<hyper::body::Incoming>, ProxyError> {
         let mut exchange = pin!(connection.exchange(request));
         let mut held =
             progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
@@ -345,8 +330,7 @@ where
     /// The backend's response becomes the client's.
     fn hand_on(
         &self,
-        response: Response<ResponseBody>,
-        connection: Connection<B>,
+        response: Response<ResponseBody<B>>,
         lease: Lease,
         progress: Option<Arc<Progress>>,
         client: &Client,
@@ -366,7 +350,6 @@ where
             body,
             lease: Some(lease),
             verdict,
-            connection: Some(connection),
             worker: self.worker.clone(),
             watch: watch.clone(),
             progress,

@@ -34,7 +34,8 @@ mod timer;
 mod tower;
 mod upstream;
 
-pub use body::ProxyBody;
+pub use body::{BodyError, ProxyBody};
+pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
 pub use forward::{ClientAddr, Proxy};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};

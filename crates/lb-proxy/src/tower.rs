@@ -1,11 +1,10 @@
 //! The proxy as a `tower` service.
 
 use crate::body::ProxyBody;
+use crate::engine::RequestBody;
 use crate::forward::{Client, ClientAddr, Proxy};
 use http::{Request, Response};
-use http_body::Body;
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,12 +13,7 @@ use std::time::Duration;
 /// How long a client may send nothing of a body it owes, where the server around this service says nothing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-impl<B> Proxy<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: RequestBody> Proxy<B> {
     /// Answers a request: always with a response, be it one of the proxy's own. The client's address is the [`ClientAddr`] in the
     /// request's extensions. Must be called within a tokio runtime.
     pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
@@ -31,12 +25,7 @@ where
     }
 }
 
-impl<B> tower_service::Service<Request<B>> for Proxy<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: RequestBody> tower_service::Service<Request<B>> for Proxy<B> {
     type Response = Response<ProxyBody<B>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;

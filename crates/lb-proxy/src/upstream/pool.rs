@@ -1,6 +1,6 @@
 //! A worker's idle connections, by backend: the last one used is the first one taken, so that the rest can age and close.
 
-use crate::engine::Connection;
+use crate::engine::{Connection, RequestBody};
 use lb_core::BackendState;
 use lb_types::Nanos;
 use std::collections::VecDeque;
@@ -10,24 +10,24 @@ use std::time::Duration;
 /// How often, at most, all backends' idle connections are looked through.
 const SWEEP: Nanos = Nanos::from_secs(1);
 
-pub(crate) struct IdlePool<B> {
+pub(crate) struct IdlePool<B: RequestBody> {
     slots: Mutex<Slots<B>>,
     max_idle: usize,
     max_age: Nanos,
 }
 
-struct Slots<B> {
+struct Slots<B: RequestBody> {
     by_slot: Vec<Slot<B>>,
     swept: Nanos,
 }
 
-struct Slot<B> {
+struct Slot<B: RequestBody> {
     /// Whose they are: a slot is used again after its backend is gone.
     uid: u64,
     idle: VecDeque<(Connection<B>, Nanos)>,
 }
 
-impl<B> IdlePool<B> {
+impl<B: RequestBody> IdlePool<B> {
     pub(crate) fn new(max_idle: usize, max_age: Duration) -> Self {
         let slots = Mutex::new(Slots { by_slot: vec![], swept: Nanos::ZERO });
         Self { slots, max_idle, max_age: max_age.into() }
