@@ -1,1 +1,105 @@
-//! The load balancer and traffic manager for the edge: facade over the lb-* crates.
+//! The load balancer and traffic manager for the edge, as a library.
+//!
+//! This crate is the front door: it re-exports the `lb-*` crates by feature and, with `server`, turns a configuration into a running
+//! proxy. A program that needs one part only may as well depend on that crate.
+//!
+//! Choosing backends needs no network and no runtime:
+//!
+//! ```
+//! use edge_lb::prelude::*;
+//!
+//! let lb = LoadBalancer::builder()
+//!     .backend(Backend::new("a", "http://127.0.0.1:9001".parse()?).weight(5))
+//!     .backend(Backend::new("b", "http://127.0.0.1:9002".parse()?))
+//!     .backend(Backend::new("c", "http://127.0.0.1:9003".parse()?))
+//!     .algorithm(Algorithm::WeightedRoundRobin)
+//!     .build()?;
+//!
+//! let mut order = String::new();
+//! for _ in 0..7 {
+//!     let lease = lb.select_backend(&RequestInfo::default(), &SelectOptions::default())?;
+//!     order.push_str(lease.backend().id().as_str());
+//!     lease.complete(Outcome::Success { ttfb: Nanos::from_millis(3) });
+//! }
+//! assert_eq!(order, "aabacaa");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | feature | what it adds | where |
+//! |---|---|---|
+//! | – | backends, algorithms, leases | [`LoadBalancer`], [`core`], [`balancer`], [`types`] |
+//! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
+//! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
+//! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
+//! | `tower` | the proxy as a `tower` service | `tower` |
+//! | `config` | TOML, YAML and JSON with precise errors | `config` |
+//! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
+//! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
+//! | `serde` | serde derives of metrics and statuses | |
+//! | `full` | everything | |
+//!
+//! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `proxy` (the
+//! proxy inside a server of your own).
+
+#[cfg(feature = "server")]
+mod server;
+
+#[cfg(feature = "admin")]
+pub use lb_admin as admin;
+pub use lb_balancer as balancer;
+pub use lb_balancer::core;
+#[cfg(feature = "config")]
+pub use lb_config as config;
+#[cfg(feature = "health")]
+pub use lb_health as health;
+#[cfg(feature = "proxy")]
+pub use lb_proxy as proxy;
+pub use lb_types as types;
+
+pub use lb_balancer::{
+    Algorithm, BuildError, Lease, LoadBalancer, LoadBalancerBuilder, PoolSettings, SelectError, SelectOptions,
+};
+pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome, RequestInfo};
+#[cfg(feature = "server")]
+pub use server::{AssembleError, Assembled, Report, Running, assemble};
+
+/// The proxy as a `tower` service: [`Proxy`](tower::Proxy) answers requests by way of a [`LoadBalancer`], in anyone's tokio runtime.
+#[cfg(feature = "tower")]
+pub mod tower {
+    pub use lb_proxy::{ClientAddr, Proxy, ProxyBody, ProxySettings};
+}
+
+/// What most programs need: `use edge_lb::prelude::*;`.
+pub mod prelude {
+    #[cfg(feature = "health")]
+    pub use crate::health::HealthCheck;
+    #[cfg(feature = "proxy")]
+    pub use crate::proxy::{Proxy, ProxySettings};
+    pub use crate::{
+        Algorithm, Backend, BackendId, BackendPatch, BackendUrl, Lease, LoadBalancer, Nanos, Outcome,
+        PoolSettings, RequestInfo, SelectError, SelectOptions,
+    };
+}
+
+/// The version of this crate.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The features that this build has, in alphabetical order.
+///
+/// ```
+/// assert_eq!(edge_lb::features().contains(&"health"), cfg!(feature = "health"));
+/// ```
+pub fn features() -> Vec<&'static str> {
+    let all = [
+        ("admin", cfg!(feature = "admin")),
+        ("config", cfg!(feature = "config")),
+        ("discovery-dns", cfg!(feature = "discovery-dns")),
+        ("discovery-file", cfg!(feature = "discovery-file")),
+        ("health", cfg!(feature = "health")),
+        ("proxy", cfg!(feature = "proxy")),
+        ("serde", cfg!(feature = "serde")),
+        ("server", cfg!(feature = "server")),
+        ("tower", cfg!(feature = "tower")),
+    ];
+    all.into_iter().filter_map(|(name, built)| built.then_some(name)).collect()
+}

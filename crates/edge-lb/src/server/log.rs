@@ -1,0 +1,51 @@
+//! What the control plane has to say for itself: health and discovery, in the log.
+
+use lb_balancer::LoadBalancer;
+use lb_types::HealthEvent;
+use std::future::Future;
+use std::time::Duration;
+
+/// How often discovery is looked at. It has no events: what came and went within this time is one line.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Logs every change of a backend's health.
+pub(super) fn health(balancer: &LoadBalancer) {
+    let pool = balancer.name().to_owned();
+    balancer.on_event(move |event| match event {
+        HealthEvent::BackendHealthy { id } => tracing::info!(%pool, backend = %id, "backend is healthy"),
+        HealthEvent::BackendUnhealthy { id, error } => {
+            tracing::warn!(%pool, backend = %id, %error, "backend is unhealthy");
+        }
+        _ => {}
+    });
+}
+
+/// Logs what discovery finds and what it fails at, as long as it is polled; `None` if there is none.
+pub(super) fn discovery(balancer: &LoadBalancer) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let balancer = balancer.clone();
+    let mut before = balancer.discovery_status();
+    (!before.is_empty()).then_some(async move {
+        let pool = balancer.name();
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            looks.tick().await;
+            let now = balancer.discovery_status();
+            for (old, new) in before.iter().zip(&now) {
+                let source = &new.source;
+                if old.last_change != new.last_change {
+                    tracing::info!(%pool, %source, backends = new.backends, "discovery changed the pool");
+                }
+                match &new.last_error {
+                    Some(error) if old.last_error.as_ref() != Some(error) => {
+                        tracing::warn!(%pool, %source, %error, "discovery failed; what it found last stays");
+                    }
+                    None if old.last_error.is_some() => {
+                        tracing::info!(%pool, %source, "discovery works again")
+                    }
+                    _ => {}
+                }
+            }
+            before = now;
+        }
+    })
+}

@@ -1,0 +1,39 @@
+//! The data plane's counters for `/metrics`: the proxy and the admin server do not know each other.
+
+use lb_admin::MetricsWriter;
+use lb_proxy::ProxyStatsSnapshot;
+
+/// Writes all of them.
+pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
+    let help = "Client connections that are open.";
+    out.gauge("edge_lb_client_connections", help, &[], s.connections_open() as f64);
+    let help = "Responses to clients by class of status.";
+    for (class, n) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(s.responses) {
+        out.counter("edge_lb_http_responses_total", help, &[("class", class)], n);
+    }
+    let counters = [
+        ("edge_lb_client_connections_total", "Client connections accepted.", s.connections_accepted),
+        ("edge_lb_http_requests_total", "Requests that reached the proxy.", s.requests),
+        ("edge_lb_http_retries_total", "Times a request was sent again, to whichever backend.", s.retries),
+        ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
+        ("edge_lb_client_errors_total", "Malformed requests.", s.client_errors),
+        ("edge_lb_client_timeouts_total", "Clients that were too slow.", s.client_timeouts),
+        ("edge_lb_upstream_connects_total", "Connections made to backends.", s.upstream_connects),
+        (
+            "edge_lb_upstream_connect_errors_total",
+            "Connections to backends that could not be made.",
+            s.upstream_connect_errors,
+        ),
+        ("edge_lb_upstream_reused_total", "Requests sent on a pooled connection.", s.upstream_reused),
+        (
+            "edge_lb_upstream_stale_total",
+            "Pooled connections that turned out to be closed: the request went out on a new one.",
+            s.stale_connections,
+        ),
+        ("edge_lb_upstream_errors_total", "Exchanges with a backend that failed.", s.upstream_errors),
+        ("edge_lb_upstream_timeouts_total", "Backends that did not answer in time.", s.upstream_timeouts),
+    ];
+    for (name, help, n) in counters {
+        out.counter(name, help, &[], n);
+    }
+}

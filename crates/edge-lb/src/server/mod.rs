@@ -1,0 +1,140 @@
+//! From a configuration to a running server.
+//!
+//! | step | what holds after it |
+//! |---|---|
+//! | [`assemble`] | everything was checked and every address is taken; nothing is served |
+//! | [`Assembled::start`] | workers serve on threads of their own; health checks, discovery and the admin API run on the caller's runtime |
+//! | [`Running::shutdown`] | not ready → nothing more accepted → open requests finished (or cut) → background work ended |
+//!
+//! [`Assembled::run`] is the last two with a future between them. It lacks reloading: another configuration is another process.
+
+mod admin;
+mod error;
+mod log;
+mod metrics;
+mod pool;
+mod running;
+
+pub use error::AssembleError;
+pub use running::{Report, Running};
+
+use admin::Admin;
+use lb_balancer::LoadBalancer;
+use lb_config::{Config, Listener};
+use lb_proxy::{ListenAddress, ListenerSettings, ProxyStats, Server};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server whose addresses are taken, at rest.
+#[derive(Debug)]
+pub struct Assembled {
+    name: String,
+    balancer: LoadBalancer,
+    server: Server,
+    admin: Option<Admin>,
+    grace: Duration,
+}
+
+/// Builds what `config` describes and takes its addresses.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use edge_lb::config::Config;
+///
+/// let config = Config::from_flags(&["127.0.0.1:0".parse()?], &["http://127.0.0.1:9001".parse()?])?;
+/// let server = edge_lb::assemble(config)?;
+/// println!("listening on {}", server.addresses()[0]);
+/// let stop = async { /* a signal, say */ };
+/// let report = server.run(stop).await?;
+/// assert!(report.closed_in_time);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// A configuration that cannot work ([`AssembleError::is_config`]), or an address that cannot be taken.
+pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
+    let Config { workers, listeners, admin, pools, shutdown_grace, .. } = config;
+    let count = pools.len();
+    let mut pools = pools.into_iter();
+    let (Some((name, pool)), None) = (pools.next(), pools.next()) else {
+        return Err(AssembleError::Pools { count });
+    };
+    let proxy = pool::proxy_settings(&pool);
+    let balancer = pool::balancer(&name, pool)?;
+    let workers = workers.unwrap_or_else(available_workers);
+    let server = Server::bind(
+        listeners.into_iter().map(listener).collect::<Result<_, _>>()?,
+        workers,
+        balancer.clone(),
+        proxy,
+    )?;
+    let admin = admin.map(|a| Admin::bind(a.address, &name, &balancer, server.stats())).transpose()?;
+    Ok(Assembled { name, balancer, server, admin, grace: shutdown_grace })
+}
+
+/// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.
+fn available_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+fn listener(l: Listener) -> Result<ListenerSettings, AssembleError> {
+    let address = match l.address {
+        lb_config::ListenAddress::Tcp(address) => ListenAddress::Tcp(address),
+        lb_config::ListenAddress::Unix(path) => ListenAddress::Unix(path),
+        other => return Err(AssembleError::Listener { address: other.to_string() }),
+    };
+    Ok(ListenerSettings {
+        header_timeout: l.header_timeout,
+        body_timeout: l.body_timeout,
+        idle_timeout: l.idle_timeout,
+        max_connections: l.max_connections,
+        max_header_count: l.max_header_count,
+        max_header_bytes: l.max_header_bytes,
+        ..ListenerSettings::new(address)
+    })
+}
+
+impl Assembled {
+    /// The addresses for clients, in the configuration's order; a port 0 has become the one that was taken.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        self.server.addresses()
+    }
+
+    /// The admin address, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// The pool of this name.
+    pub fn balancer(&self, pool: &str) -> Option<&LoadBalancer> {
+        (pool == self.name).then_some(&self.balancer)
+    }
+
+    /// The data plane's counters.
+    pub fn stats(&self) -> Arc<ProxyStats> {
+        self.server.stats()
+    }
+
+    /// Serves from now on, until the guard is shut down or dropped. Health checks, discovery and the admin API run on the current
+    /// tokio runtime (time and I/O enabled; one thread suffices), requests on threads of their own.
+    ///
+    /// # Errors
+    /// No runtime, or a thread that cannot be started.
+    pub fn start(self) -> Result<Running, AssembleError> {
+        Running::start(self)
+    }
+
+    /// [`start`](Self::start)s, waits for `shutdown`, and [shuts down](Running::shutdown).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Report, AssembleError> {
+        let running = self.start()?;
+        shutdown.await;
+        Ok(running.shutdown().await)
+    }
+}
