@@ -1,2 +1,43 @@
-//! The `edge-lb` binary.
-fn main() {}
+//! The `edge-lb` binary: run the proxy, check a configuration, watch a demo.
+//!
+//! Everything that can be had by a library is in the `edge-lb` crate; here are the arguments, the log, the signals and the demo's show.
+
+mod args;
+mod check;
+mod demo;
+mod failure;
+mod limits;
+mod logging;
+mod run;
+mod signals;
+mod style;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Many small buffers are taken and given back by several threads: mimalloc does that with less work than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Completions { shell } => completions(shell),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    // Written to memory first: the generator panics when its writer fails.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "edge-lb", &mut script);
+    std::io::stdout().write_all(&script).map_err(failure::stdout_gone)
+}
