@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// A waiter looks again after this time without being told: for pools whose watcher is somebody else, and for a request that
-/// ended while the first waiter was just coming.
+/// A waiter looks again after this time without being told: for pools whose watcher is somebody else (two balancers made from
+/// one pool).
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Who waits, and how they are told.

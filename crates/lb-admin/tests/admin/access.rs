@@ -82,3 +82,24 @@ async fn connections_are_bounded_and_shutdown_ends_idle_ones() {
         assert_eq!(c.read(&mut buffer).await.unwrap_or(0), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_and_a_connection_that_does_not_end_are_cut() {
+    let s = Served::of(vec![]);
+    let cut_after = async |first: &str| {
+        let start = tokio::time::Instant::now();
+        let mut c = TcpStream::connect(s.address).await.unwrap();
+        c.write_all(first.as_bytes()).await.unwrap();
+        // The time that passes is virtual: nothing is left to do but to wait for the server to hang up.
+        c.read_to_end(&mut vec![]).await.unwrap();
+        start.elapsed().as_secs()
+    };
+    let never_a_head = cut_after("GET /healthz HTTP/1.1\r\nHost: loc").await;
+    assert!((9..=11).contains(&never_a_head), "{never_a_head} s");
+    let idle_after_an_answer = cut_after("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!((9..=11).contains(&idle_after_an_answer), "{idle_after_an_answer} s");
+    let body_that_does_not_come =
+        cut_after("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n").await;
+    assert!(body_that_does_not_come <= 66, "{body_that_does_not_come} s");
+    s.stop().await;
+}

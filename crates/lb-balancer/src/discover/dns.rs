@@ -288,6 +288,7 @@ mod tests {
             let e = DnsDiscovery::new(name, DnsRecords::Address { port }).map(|_| ()).unwrap_err();
             assert!(matches!(&e, DiscoverError::Setting { field: f, .. } if *f == field), "{e}");
         }
+        assert!(DnsDiscovery::new("_http._tcp.users.internal.", DnsRecords::Srv).is_ok());
         let d = DnsDiscovery::new("users.internal", DnsRecords::Srv).unwrap();
         assert_eq!(d.describe(), "dns users.internal. srv", "fully qualified");
     }

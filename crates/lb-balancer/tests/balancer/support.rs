@@ -49,7 +49,7 @@ pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
         if done() {
             return;
         }
-        //  sleep: virtual time, in the paused tests that call this
+        // tidy-allow: sleep: virtual time, in the paused tests that call this
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("{what}: not within 200 virtual seconds");

@@ -146,3 +146,35 @@ async fn excluded_backends_stay_excluded_however_long_the_wait() {
     until("nothing in flight", || lb.metrics().in_flight == 0).await;
     assert_eq!(lb.undrain(&"x".into()), Err(ChangeError::Pool(PoolError::UnknownId("x".into()))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_balancer_over_the_same_pool_is_not_told_but_looks() {
+    let lb = narrow(Duration::from_secs(60));
+    let other = LoadBalancer::from(lb.pool().clone());
+    let held = pick(&lb);
+    let start = Instant::now();
+    let waiter = tokio::spawn(select(&other));
+    tokio::task::yield_now().await;
+    held.complete(ok(1));
+    drop(waiter.await.unwrap().unwrap());
+    assert!(start.elapsed() <= Duration::from_millis(11), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_with_its_own_context() {
+    let lb = LoadBalancer::builder()
+        .backends([backend("a"), backend("b").max_connections(1)])
+        .selection_timeout(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let all = lb.pool().snapshot_full();
+    let mut cx = lb.context(&RequestInfo::default(), &SelectOptions::default());
+    cx.tried(all.get(&"a".into()).unwrap().state());
+    let held = lb.acquire_async(&mut cx).await.unwrap();
+    assert_eq!(*held.backend().id(), "b");
+    let mut again = lb.context(&RequestInfo::default(), &SelectOptions::default());
+    again.exclude(all.get(&"a".into()).unwrap().state());
+    assert!(lb.acquire_async(&mut again).await.unwrap_err().is_at_limit());
+    drop(held);
+    assert_eq!(*lb.acquire_async(&mut again).await.unwrap().backend().id(), "b");
+}

@@ -33,7 +33,7 @@ fn ids(lb: &LoadBalancer) -> Vec<String> {
 async fn until(what: &str, lb: &LoadBalancer, done: impl Fn() -> bool) {
     let looks = async {
         while !done() {
-            //  sleep: the poll of a bounded wait
+            // tidy-allow: sleep: the poll of a bounded wait
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
