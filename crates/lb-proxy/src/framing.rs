@@ -89,6 +89,11 @@ impl Framing {
         self.state == State::Head || (self.state == State::Start && !self.partial.is_empty())
     }
 
+    /// Is all that came so far whole messages?
+    pub(crate) fn is_between(&self) -> bool {
+        self.state == State::Start && self.partial.is_empty()
+    }
+
     /// A line without its LF (what came of it earlier is in `partial`).
     fn line(&mut self, rest: &[u8]) -> bool {
         if self.partial.is_empty() {

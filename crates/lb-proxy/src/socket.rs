@@ -26,6 +26,16 @@ impl Socket {
         let _ = stream.set_nodelay(true);
         Self::Tcp(stream)
     }
+
+    /// Resolves when there is something to read, or the peer has closed. `fresh`: the socket was never read from; what the runtime
+    /// says of it is a guess then, and the system is asked.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>, fresh: bool) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) if fresh => s.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map_ok(drop),
+            Self::Tcp(s) => s.poll_read_ready(cx),
+            Self::Unix(s) => s.poll_read_ready(cx),
+        }
+    }
 }
 
 impl AsyncRead for Socket {

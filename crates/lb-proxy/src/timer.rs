@@ -42,6 +42,12 @@ pub(crate) struct Watch {
     due: AtomicBool,
     /// A request is being served.
     active: AtomicBool,
+    /// All that was written is with the system.
+    flushed: AtomicBool,
+    /// All that was read is whole messages.
+    between: AtomicBool,
+    /// Since when the connection is idle, in the order of its worker's connections; 0 = it is not.
+    ticket: AtomicU64,
     /// For when it is queued: (tick, sequence); `u64::MAX` = not at all.
     queued: AtomicU64,
     sequence: u64,
@@ -91,8 +97,37 @@ impl Watch {
         self.cap.load(Relaxed) <= now.0
     }
 
+    #[inline]
     pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Relaxed);
+        self.ticket.store(0, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn set_flushed(&self, flushed: bool) {
+        self.flushed.store(flushed, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn set_between(&self, between: bool) {
+        self.between.store(between, Relaxed);
+    }
+
+    /// Is the connection between two exchanges, with nothing under way in either direction?
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.is_active()
+            && self.phase() == Phase::Idle
+            && self.flushed.load(Relaxed)
+            && self.between.load(Relaxed)
+    }
+
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket.load(Relaxed)
+    }
+
+    pub(crate) fn set_ticket(&self, ticket: u64) {
+        self.ticket.store(ticket, Relaxed);
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -172,6 +207,9 @@ impl Timer {
             phase: AtomicU8::new(Phase::Idle as u8),
             due: AtomicBool::new(false),
             active: AtomicBool::new(false),
+            flushed: AtomicBool::new(true),
+            between: AtomicBool::new(true),
+            ticket: AtomicU64::new(0),
             queued: AtomicU64::new(u64::MAX),
             sequence: self.sequence.fetch_add(1, Relaxed),
             waker: Mutex::new(None),

@@ -1,5 +1,6 @@
 //! The server: listeners, worker threads, shutdown.
 
+mod awake;
 mod connection;
 mod listener;
 mod socket;

@@ -37,6 +37,11 @@ impl ClientSocket {
         Self { io, framing: Framing::default(), watch, blocked: false, timeouts }
     }
 
+    /// Resolves when there is something to read.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>, fresh: bool) -> Poll<io::Result<()>> {
+        self.io.poll_readable(cx, fresh)
+    }
+
     /// A head did not come in time: the client is told, if it had begun one.
     #[cold]
     fn too_slow(&mut self, cx: &mut Context<'_>) -> io::Error {
@@ -50,6 +55,7 @@ impl ClientSocket {
     /// After a write: is the client to be waited for?
     #[inline]
     fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.watch.set_flushed(false);
         match &polled {
             Poll::Pending if !self.blocked => {
                 self.blocked = true;
@@ -85,6 +91,7 @@ impl AsyncRead for ClientSocket {
         }
         let new = &mut buf.filled_mut()[before..];
         this.framing.check(new);
+        this.watch.set_between(this.framing.is_between());
         if this.framing.is_in_head() && !this.watch.is_active() && this.watch.phase() != Phase::Head {
             this.watch.arm(Phase::Head, this.watch.now(), this.timeouts.header);
         }
@@ -114,6 +121,8 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The parser flushes only when its own buffer is empty.
+        self.watch.set_flushed(true);
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -2,7 +2,8 @@
 //! leaves the worker that accepted its connection.
 
 use super::Stage;
-use super::connection::{self, ServeOptions};
+use super::awake::Awake;
+use super::connection::{self, Context};
 use super::listener::{Listener, WorkerSocket};
 use crate::forward::{Client, Proxy};
 use crate::stats::Counters;
@@ -63,11 +64,13 @@ impl Worker {
     async fn serve(self, listeners: Vec<Listener>) -> usize {
         let Self { sockets, proxy, mut stage } = self;
         let open = Arc::new(Open::default());
+        let awake = Arc::new(Awake::default());
         let mut tasks: Vec<_> = listeners
             .into_iter()
             .zip(sockets)
             .map(|(listener, socket)| {
-                tokio::spawn(accept(listener, socket, proxy.clone(), stage.clone(), open.clone()))
+                let context = Context::new(&socket.settings, proxy.clone(), stage.clone(), awake.clone());
+                tokio::spawn(accept(listener, socket, Arc::new(context), open.clone()))
             })
             .collect();
         tasks.push(tokio::spawn(sweep(proxy.clone())));
@@ -104,14 +107,7 @@ async fn sweep(proxy: Proxy<Incoming>) {
     }
 }
 
-async fn accept(
-    listener: Listener,
-    socket: WorkerSocket,
-    proxy: Proxy<Incoming>,
-    stage: watch::Receiver<Stage>,
-    open: Arc<Open>,
-) {
-    let options = Arc::new(ServeOptions::new(&socket.settings));
+async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>, open: Arc<Open>) {
     loop {
         // At the limit nothing is accepted: the kernel keeps further clients waiting.
         let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
@@ -126,12 +122,12 @@ async fn accept(
                 continue;
             }
         };
-        let counters = &proxy.worker().counters;
+        let counters = &context.proxy.worker().counters;
         Counters::count(&counters.connections_accepted);
         open.count.fetch_add(1, Relaxed);
         let guard = OpenGuard(open.clone());
         let client = Client::new(ip, socket.settings.body_timeout, socket.settings.idle_timeout);
-        let connection = connection::serve(stream, client, proxy.clone(), options.clone(), stage.clone());
+        let connection = connection::serve(stream, client, context.clone());
         tokio::spawn(async move {
             connection.await;
             drop((permit, guard));
