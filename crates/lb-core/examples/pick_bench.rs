@@ -1,21 +1,22 @@
 //! What a pick costs: `cargo run --release -p lb-core --example pick_bench [filter]`.
 //!
 //! One JSON line a figure: nanoseconds of acquire + complete (a context made anew for each, as a caller does) by algorithm, pool
-//! size and threads, the best of several runs; then the milliseconds of publishing a change. `filter`: only algorithms with
-//! this text in their name, or `publish`.
+//! size and threads, through the pool itself or through a worker's reader, the best of several runs; then the milliseconds of
+//! publishing a change. `rmw` is an uncontended atomic add in the same process, to compare machines by. `filter`: only algorithms
+//! with this text in their name, or `publish`.
 
-use lb_core::{Algorithm, PickContext, Pool, PoolSettings};
+use lb_core::{Algorithm, Lease, PickContext, Pool, PoolSettings, SelectError};
 use lb_types::{Backend, BackendId, Clock, HealthSink, Nanos, Outcome, SystemClock};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SIZES: [usize; 3] = [3, 100, 10_000];
-const RUNS: usize = 7;
-/// How long one run should take.
-const RUN: Nanos = Nanos::from_millis(40);
+/// One thread: many short runs, of which some are not disturbed. Several threads: long ones, in which they do meet.
+const RUNS: [(usize, Nanos); 2] = [(100, Nanos::from_millis(1)), (7, Nanos::from_millis(40))];
 
 fn backends(n: usize, weight: impl Fn(usize) -> u32) -> Vec<Backend> {
     let url = |i: usize| format!("http://10.{}.{}.{}:8080", i >> 16, (i >> 8) & 255, i & 255);
@@ -28,19 +29,19 @@ fn pool(algorithm: Algorithm, n: usize, weight: impl Fn(usize) -> u32) -> Pool {
     Pool::new(PoolSettings::new(algorithm), backends(n, weight), clock).expect("valid settings")
 }
 
-fn picks(pool: &Pool, n: u64, salt: u64) {
+fn picks(mut acquire: impl FnMut(&mut PickContext<'_>) -> Result<Lease, SelectError>, n: u64, salt: u64) {
     let mut key = salt;
     for i in 0..n {
         key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut cx = PickContext::new(Nanos(1_000_000 + i), key);
         cx.key = Some((key ^ (key >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9));
-        let lease = pool.acquire(black_box(&mut cx)).expect("a backend is usable");
+        let lease = acquire(black_box(&mut cx)).expect("a backend is usable");
         lease.complete(Outcome::Success { ttfb: Nanos::from_micros(700) });
     }
 }
 
 /// Nanoseconds a pick, with `threads` at it at the same time: each one's own time, averaged.
-fn measure(pool: &Pool, threads: usize, clock: &SystemClock) -> f64 {
+fn measure(pool: &Pool, reader: bool, threads: usize, clock: &SystemClock) -> f64 {
     let run = |n: u64| {
         let barrier = Barrier::new(threads);
         let took: u64 = std::thread::scope(|s| {
@@ -49,7 +50,12 @@ fn measure(pool: &Pool, threads: usize, clock: &SystemClock) -> f64 {
                 s.spawn(move || {
                     barrier.wait();
                     let from = clock.now();
-                    picks(&pool, n, t << 32);
+                    if reader {
+                        let mut reader = pool.reader();
+                        picks(|cx| reader.acquire(cx), n, t << 32);
+                    } else {
+                        picks(|cx| pool.acquire(cx), n, t << 32);
+                    }
                     (clock.now() - from).0
                 })
             };
@@ -59,8 +65,9 @@ fn measure(pool: &Pool, threads: usize, clock: &SystemClock) -> f64 {
         took as f64 / threads as f64 / n as f64
     };
     let rough = run(2_000).max(1.0);
-    let n = (RUN.0 as f64 / rough) as u64 + 100;
-    (0..RUNS).map(|_| run(n)).fold(f64::INFINITY, f64::min)
+    let (runs, length) = RUNS[usize::from(threads > 1)];
+    let n = (length.0 as f64 / rough) as u64 + 100;
+    (0..runs).map(|_| run(n)).fold(f64::INFINITY, f64::min)
 }
 
 /// The median of a few timings, in milliseconds.
@@ -74,6 +81,19 @@ fn publish(clock: &SystemClock, change: impl Fn(usize)) -> f64 {
         .collect();
     ms.sort_by(f64::total_cmp);
     ms[ms.len() / 2]
+}
+
+fn atomic_add(clock: &SystemClock) -> f64 {
+    const N: u64 = 100_000;
+    let word = AtomicU64::new(0);
+    let run = |_| {
+        let from = clock.now();
+        for _ in 0..N {
+            black_box(&word).fetch_add(1, SeqCst);
+        }
+        (clock.now() - from).0 as f64 / N as f64
+    };
+    (0..50).map(run).fold(f64::INFINITY, f64::min)
 }
 
 fn publishing(clock: &SystemClock) {
@@ -105,14 +125,17 @@ fn publishing(clock: &SystemClock) {
 fn main() {
     let filter = std::env::args().nth(1).unwrap_or_default();
     let clock = SystemClock::new();
+    println!("{{\"rmw\":1,\"ns\":{:.2}}}", atomic_add(&clock));
     for algorithm in Algorithm::all().into_iter().filter(|a| a.name().contains(&filter)) {
         for n in SIZES {
             let weighted = algorithm == Algorithm::WeightedRoundRobin;
             let p = pool(algorithm.clone(), n, |i| if weighted { 1 + (i % 5) as u32 } else { 1 });
-            for threads in [1, 2] {
-                let ns = measure(&p, threads, &clock);
-                let policy = algorithm.name();
-                println!("{{\"policy\":\"{policy}\",\"backends\":{n},\"threads\":{threads},\"ns\":{ns:.1}}}");
+            for (reader, threads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+                let ns = measure(&p, reader, threads, &clock);
+                let (policy, via) = (algorithm.name(), if reader { "reader" } else { "pool" });
+                println!(
+                    "{{\"policy\":\"{policy}\",\"backends\":{n},\"threads\":{threads},\"via\":\"{via}\",\"ns\":{ns:.1}}}"
+                );
             }
         }
     }

@@ -29,10 +29,13 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Kept {
     /// A level's hash table with what it was built from.
-    tables: Vec<(Algorithm, Vec<TableKey>, Arc<HashTable>)>,
+    tables: Vec<(Algorithm, Vec<Rooted>, Arc<HashTable>)>,
     ids: Option<Arc<HashMap<BackendId, u32>>>,
     tree_capacity: usize,
 }
+
+/// What a member's places in a hash table follow from: its state's uid (which stands for its id and address), its weight, its index.
+type Rooted = (u64, u32, u32);
 
 /// Why this backend gets no traffic, as far as membership and health go.
 fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
@@ -266,11 +269,16 @@ fn tables(
     let ring = matches!(settings.algorithm, Algorithm::RingHash(_) | Algorithm::IpHash(_));
     let old = std::mem::take(&mut kept.tables);
     for g in groups {
-        let keys = table_keys(&g.members, entries, ring);
-        let table =
-            old.iter().find(|(a, k, _)| *a == settings.algorithm && *k == keys).map(|(_, _, t)| t.clone());
-        let table = table.or_else(|| HashTable::build(&settings.algorithm, &keys).map(Arc::new));
-        kept.tables.extend(table.map(|t| (settings.algorithm.clone(), keys, t)));
+        let rooted = |&m: &u32| {
+            let e = &entries[m as usize];
+            (e.state.uid(), e.spec.weight, m)
+        };
+        let roots: Vec<_> = g.members.iter().map(rooted).collect();
+        let known = old.iter().find(|(a, r, _)| *a == settings.algorithm && *r == roots);
+        let table = known.map(|(_, _, t)| t.clone()).or_else(|| {
+            HashTable::build(&settings.algorithm, &table_keys(&g.members, entries, ring)).map(Arc::new)
+        });
+        kept.tables.extend(table.map(|t| (settings.algorithm.clone(), roots, t)));
     }
     kept.tables.iter().map(|(_, _, t)| Some(t.clone())).collect()
 }

@@ -49,16 +49,28 @@ impl Histogram {
     #[inline]
     pub fn record(&self, value: Nanos) {
         let us = value.as_micros();
-        self.buckets[index(us)].fetch_add(1, Relaxed);
+        self.count_in(us);
         self.sum_us.fetch_add(us, Relaxed);
+    }
+
+    /// Counts one value whose sum is kept elsewhere, on a cache line that is at hand.
+    #[inline]
+    pub(crate) fn count_in(&self, us: u64) {
+        self.buckets[index(us)].fetch_add(1, Relaxed);
+    }
+
+    /// How many values were counted.
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().map(|b| b.load(Relaxed)).sum()
     }
 
     /// A copy to read from.
     pub fn snapshot(&self) -> HistogramSnapshot {
-        HistogramSnapshot {
-            counts: self.buckets.iter().map(|b| b.load(Relaxed)).collect(),
-            sum_us: self.sum_us.load(Relaxed),
-        }
+        self.snapshot_with(self.sum_us.load(Relaxed))
+    }
+
+    pub(crate) fn snapshot_with(&self, sum_us: u64) -> HistogramSnapshot {
+        HistogramSnapshot { counts: self.buckets.iter().map(|b| b.load(Relaxed)).collect(), sum_us }
     }
 }
 

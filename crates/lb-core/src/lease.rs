@@ -43,10 +43,10 @@ impl Lease {
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         if let Some(b) = self.backend.take() {
-            let after = b.shared().clock.now() - self.started;
-            b.left(Outcome::Cancelled { after }, self.started, self.counted);
+            b.abandoned(self.started, self.counted);
         }
     }
 }

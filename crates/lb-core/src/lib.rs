@@ -54,7 +54,7 @@ pub use error::{ExclusionCounts, PoolError, SelectError};
 pub use explain::{Candidate, Explanation};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use lease::Lease;
-pub use pool::{Change, Pool};
+pub use pool::{Change, Pool, PoolReader};
 pub use settings::*;
 pub use shared::PoolWatcher;
 pub use snapshot::{Member, Snapshot};

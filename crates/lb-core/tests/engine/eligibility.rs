@@ -113,7 +113,7 @@ pub(crate) fn panics(cases: &[Case]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn never_a_refusal_while_one_is_usable_and_never_a_wrong_one((algorithm, cases) in cases(), seed: u64) {

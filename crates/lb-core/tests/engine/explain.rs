@@ -7,7 +7,7 @@ use lb_types::{Exclusion, HealthSink};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn it_always_agrees_with_the_pick(

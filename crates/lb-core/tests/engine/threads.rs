@@ -16,7 +16,7 @@ fn two_threads_never_sit_on_one_backend_while_the_other_is_idle() {
         for t in 0..2 {
             let (pool, barrier, slots) = (w.pool.clone(), &barrier, &slots);
             s.spawn(move || {
-                for round in 0..5_000 {
+                for round in 0..1_500 {
                     barrier.wait();
                     let lease = pool.acquire(&mut PickContext::new(pool.now(), round)).unwrap();
                     slots[t].store(lease.backend().slot(), SeqCst);
@@ -42,7 +42,7 @@ fn limits_are_exact_and_below_them_nobody_is_refused() {
             for t in 0..4u64 {
                 let (pool, inside, name) = (w.pool.clone(), &inside, algorithm.name());
                 s.spawn(move || {
-                    for round in 0..1_500 {
+                    for round in 0..400 {
                         let mut cx = PickContext::new(pool.now(), t << 32 | round);
                         let lease = pool.acquire(&mut cx).unwrap_or_else(|e| panic!("{name}: {e}"));
                         let (slot, max) = (lease.backend().slot() as usize, [2, 4]);
@@ -157,7 +157,7 @@ fn nothing_is_lost_while_everything_changes() {
         }
         let mut rng = fastrand::Rng::with_seed(77);
         let bounded = bounded(125);
-        for round in 0..300 {
+        for round in 0..120 {
             let fresh = 1_000 + round;
             w.pool.add_backend(backend(fresh, 1 + rng.u32(..3))).unwrap();
             if round >= 5 {
@@ -176,6 +176,22 @@ fn nothing_is_lost_while_everything_changes() {
     assert!(snapshot.members().iter().all(|m| m.state().in_flight() == 0));
     let mut w = w;
     let n = snapshot.members().len();
-    (0..5).for_each(|i| drop(w.pool.update_backend(&id(1_295 + i), BackendPatch::weight(1))));
+    (0..5).for_each(|i| drop(w.pool.update_backend(&id(1_115 + i), BackendPatch::weight(1))));
     assert_eq!(w.counts(n).len(), n, "all idle: one each");
+}
+
+/// A worker's reader follows every change that returned before it picks.
+#[test]
+fn a_reader_never_lags_behind_a_change_that_returned() {
+    let w = World::of(Algorithm::RoundRobin, &[1, 1]);
+    let mut reader = w.pool.reader();
+    for i in 0..100 {
+        w.pool.set_draining(&id(i % 2), true).unwrap();
+        for seed in 0..3 {
+            let lease = reader.acquire(&mut PickContext::new(w.pool.now(), seed)).unwrap();
+            assert_eq!(*lease.backend().id(), id(1 - i % 2));
+        }
+        assert_eq!(reader.snapshot().generation(), w.pool.snapshot().generation());
+        w.pool.set_draining(&id(i % 2), false).unwrap();
+    }
 }

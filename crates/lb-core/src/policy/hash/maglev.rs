@@ -38,7 +38,6 @@ impl Maglev {
 
     /// `entries` must be a prime.
     fn with_entries(members: &[TableKey], entries: usize) -> Self {
-        const FREE: u32 = u32::MAX;
         // Each backend's own order of the entries: from `at` in steps of `skip`.
         let mut orders: Vec<(usize, usize)> = members
             .iter()
@@ -47,15 +46,18 @@ impl Maglev {
                 ((h1 % entries as u64) as usize, (h2 % (entries as u64 - 1)) as usize + 1)
             })
             .collect();
-        let mut table = vec![FREE; entries].into_boxed_slice();
+        let mut table = vec![0; entries].into_boxed_slice();
+        // A bit an entry: most of the time goes into looking for a free one, and the bits stay in the cache.
+        let mut taken = vec![0u64; entries.div_ceil(64)];
         let mut take = |i: usize| {
             let (at, skip) = &mut orders[i];
-            while table[*at] != FREE {
+            while taken[*at / 64] >> (*at % 64) & 1 != 0 {
                 *at += *skip;
                 if *at >= entries {
                     *at -= entries;
                 }
             }
+            taken[*at / 64] |= 1 << (*at % 64);
             table[*at] = members[i].member;
         };
         let heaviest = members.iter().map(|m| m.weight).max().unwrap_or(1);
