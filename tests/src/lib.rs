@@ -1,6 +1,6 @@
 //! Shared helpers of the end-to-end tests: a configuration in a few words.
 
-use lb_testkit::{Backend, Client, EdgeLb};
+use lb_testkit::{Backend, Client, EdgeLb, Response};
 use std::time::Duration;
 
 /// How long a test waits for what should come at once: only a failure ever takes so long.
@@ -91,12 +91,22 @@ impl Setup {
     }
 }
 
+/// What the admin address answers; it wants its own name as `Host`.
+///
+/// # Panics
+/// When it does not answer.
+pub fn admin(lb: &EdgeLb, method: &str, path: &str) -> Response {
+    let mut client = Client::connect(lb.admin()).expect("the admin address listens");
+    client.set_host(&lb.admin().to_string());
+    client.request(method, path, &[], b"").expect("the admin address answers")
+}
+
 /// How many backends the checks hold for unhealthy, by the admin API.
 ///
 /// # Panics
 /// When the admin address does not answer.
 pub fn unhealthy(lb: &EdgeLb) -> usize {
-    let health = Client::get(lb.admin(), "/api/v1/health").expect("the admin address answers");
+    let health = admin(lb, "GET", "/api/v1/health");
     assert_eq!(health.status(), 200);
     health.text().replace(char::is_whitespace, "").matches("\"healthy\":false").count()
 }

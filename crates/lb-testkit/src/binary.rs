@@ -202,13 +202,13 @@ impl EdgeLb {
         self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The memory it holds, in bytes (`VmRSS`).
+    /// The memory it has made its own, in bytes: without the pages of its code, which come in as it is used (`RssAnon`).
     ///
     /// # Panics
     /// When it has ended.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("a process has memory");
+        let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).expect("a process has memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number of kB");
         kib << 10
     }

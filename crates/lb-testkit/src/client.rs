@@ -80,6 +80,7 @@ pub struct Client {
     stream: Stream,
     buffer: Vec<u8>,
     limit: Duration,
+    host: String,
 }
 
 impl Client {
@@ -88,7 +89,8 @@ impl Client {
     /// # Errors
     /// When nobody listens there.
     pub fn connect(address: &Address) -> io::Result<Self> {
-        Ok(Self { stream: address.connect(READ_LIMIT)?, buffer: Vec::new(), limit: READ_LIMIT })
+        let stream = address.connect(READ_LIMIT)?;
+        Ok(Self { stream, buffer: Vec::new(), limit: READ_LIMIT, host: "test".to_owned() })
     }
 
     /// Connects and sends one request without a body.
@@ -97,6 +99,11 @@ impl Client {
     /// When there is no whole response.
     pub fn get(address: &Address, target: &str) -> Result<Response, ReadError> {
         Self::connect(address)?.request("GET", target, &[], b"")
+    }
+
+    /// What [`request`](Self::request) says as `Host` from now on; `test` before.
+    pub fn set_host(&mut self, host: &str) {
+        host.clone_into(&mut self.host);
     }
 
     /// How long to wait for each read from now on.
@@ -135,7 +142,7 @@ impl Client {
         Ok(sent)
     }
 
-    /// Sends a request with `Host: test`, the headers and, if the body is not empty, its length; reads the response.
+    /// Sends a request with `Host`, the headers and, if the body is not empty, its length; reads the response.
     ///
     /// # Errors
     /// When there is no whole response.
@@ -146,7 +153,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Response, ReadError> {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -67,7 +67,7 @@ fn with_the_short_form_no_client_sees_an_error() {
 fn with_a_file_no_client_sees_an_error() {
     let holds = Arc::new(AtomicBool::new(false));
     let backends = [slow("a", holds.clone()), slow("b", Arc::default()), slow("c", Arc::default())];
-    let check = "health_check = { type = \"tcp\", interval = \"400ms\" }\nalgorithm = \"least-connections\"";
+    let check = "health_check = { type = \"tcp\", interval = \"400ms\" }\nalgorithm = \"round-robin\"";
     let lb = Setup::new(&backends).top("workers = 2").pool(check).admin().start();
     dies_unnoticed_and_comes_back(&lb, &backends, &holds, Duration::from_millis(400));
 }

@@ -70,7 +70,8 @@ fn a_reset_idempotent_request_goes_elsewhere() {
             assert_eq!((response.status(), response.served_by()), (200, Some("a")), "{method}");
         }
     }
-    assert_eq!((bad.request_count(), a.request_count()), (5, 10), "each second one was tried there first");
+    assert_eq!(a.request_count(), 10);
+    assert!((5..=10).contains(&bad.request_count()), "at least each second one was tried there first");
 }
 
 #[test]

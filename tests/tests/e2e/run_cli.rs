@@ -80,8 +80,8 @@ fn bad_urls() {
 
 #[test]
 fn a_port_in_use() {
-    let taken = Backend::start("taken");
-    let address = taken.address().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
     let said = run(&["--listen", &address, "--to", "http://127.0.0.1:1"]);
     assert_says(&said, 1, &[&address]);
     let said = run(&["--listen", "127.0.0.1:0", "--to", "http://127.0.0.1:1", "--admin", &address]);
