@@ -239,7 +239,7 @@ impl Backend {
         self.record().open.load(SeqCst)
     }
 
-    /// How many requests are being answered.
+    /// How many requests are being answered: from their head to just before the last bytes of the answer.
     pub fn in_flight(&self) -> usize {
         self.record().in_flight.load(SeqCst)
     }

@@ -44,6 +44,16 @@ struct Connection {
     buffer: Vec<u8>,
     backend: Arc<Scripted>,
     resets: bool,
+    /// Last, so that it counts as open until the socket is closed.
+    _open: Open,
+}
+
+struct Open(Arc<Record>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Drop for Connection {
@@ -54,7 +64,6 @@ impl Drop for Connection {
             // A socket that is gone already cannot be reset any more.
             let _ = stream.set_zero_linger();
         }
-        self.backend.record.open.fetch_sub(1, SeqCst);
     }
 }
 
@@ -76,7 +85,8 @@ struct Exchange {
 
 pub(crate) async fn connection(socket: Socket, backend: Arc<Scripted>) {
     let number = backend.record.connected();
-    let connection = Connection { socket, number, buffer: Vec::new(), backend, resets: false };
+    let open = Open(backend.record.clone());
+    let connection = Connection { socket, number, buffer: Vec::new(), backend, resets: false, _open: open };
     let _: Result<(), Ended> = connection.run().await;
 }
 
@@ -102,7 +112,7 @@ impl Connection {
             let head = self.head().await?;
             let closes = head.closes();
             let kept_at = backend.record.request(self.number, head.clone());
-            let _in_flight = InFlight(&backend.record);
+            let mut in_flight = Some(InFlight(&backend.record));
             let decoder = BodyDecoder::new(head.framing());
             let received = Received {
                 connection: self.number,
@@ -117,9 +127,15 @@ impl Connection {
             if !reply.early {
                 self.read_body(&mut exchange).await?;
             }
-            for step in reply.steps {
+            let last = reply.steps.len();
+            for (at, step) in reply.steps.into_iter().enumerate() {
+                if at + 1 == last && matches!(step, Step::Answer(_) | Step::Send(_)) {
+                    // The peer may send the next request as soon as it has the last byte, before this task runs again.
+                    in_flight = None;
+                }
                 self.step(step, &mut exchange).await?;
             }
+            drop(in_flight);
             self.read_body(&mut exchange).await?;
             if closes {
                 return Err(Ended);

@@ -262,8 +262,8 @@ fn odd_but_valid_requests_pass() {
             wrong.push(format!("{name}: not whole at the backend"));
         }
     }
-    assert_eq!(a.request_count(), VALID.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(a.request_count(), VALID.len());
 }
 
 #[test]
