@@ -32,6 +32,7 @@
 
 mod build;
 pub mod context;
+pub mod discover;
 pub mod error;
 pub mod explain;
 pub mod gate;
