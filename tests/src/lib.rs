@@ -4,7 +4,7 @@ use lb_testkit::{Backend, Client, EdgeLb, Response};
 use std::time::Duration;
 
 /// How long a test waits for what should come at once: only a failure ever takes so long.
-pub const SOON: Duration = Duration::from_secs(5);
+pub const SOON: Duration = Duration::from_secs(10);
 
 /// A short time-out to configure: long enough that a busy machine does not trip over it where it should not.
 pub const SHORT: Duration = Duration::from_millis(200);

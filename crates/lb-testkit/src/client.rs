@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 /// How long a read waits unless told otherwise: far above what a loaded machine needs, below a test runner's patience.
-const READ_LIMIT: Duration = Duration::from_secs(8);
+const READ_LIMIT: Duration = Duration::from_secs(15);
 
 /// A response, whole.
 #[derive(Clone, Debug)]

@@ -270,3 +270,19 @@ fn a_response_with_two_lengths_is_502_or_cut() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_response_with_an_endless_head_or_an_upgrade_nobody_asked_for_is_502() {
+    let huge = format!("HTTP/1.1 200 OK\r\nX-Huge: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(1 << 20));
+    let many: String = (0..2_000).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n");
+    let a = Backend::with("a", move |request| match request.head.target.as_str() {
+        "/huge" => Reply::raw(huge.clone()),
+        "/many" => Reply::raw(many.clone()),
+        _ => Reply::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+    });
+    let lb = Setup::new([&a]).start();
+    for target in ["/huge", "/many", "/upgrade"] {
+        assert_eq!(Client::get(lb.address(), target).unwrap().status(), 502, "{target}");
+    }
+}

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_secs(15);
+
+/// What a busy machine may add to a time that is promised.
+const SLACK: Duration = Duration::from_millis(1_500);
 
 /// A backend that takes 5 ms, and holds its requests while `holds` is set.
 fn slow(id: &str, holds: Arc<AtomicBool>) -> Backend {
@@ -35,18 +38,16 @@ fn dies_unnoticed_and_comes_back(
     assert!(cut >= 10, "{cut} in flight");
     holds.store(false, SeqCst);
 
-    let (before, done) = (b.request_count() + c.request_count(), load.completed());
-    eventually(LONG, "the others carry on", || load.completed() > done + 200);
-    assert!(b.request_count() + c.request_count() >= before + 200);
+    let served = || b.request_count() + c.request_count();
+    let (before, done) = (served(), load.completed());
+    eventually(LONG, "the others carry on", || load.completed() > done + 200 && served() > before + 200);
     // Long enough for the checks to find out, so that the way back is by checks, too.
     eventually(LONG, "the checks have found out", || unhealthy(lb) == 1);
 
     let known = a.request_count();
     a.revive();
     let watch = Stopwatch::start();
-    eventually(2 * interval + Duration::from_millis(500), "the revived backend gets traffic", || {
-        a.request_count() > known
-    });
+    eventually(2 * interval + SLACK, "the revived backend gets traffic", || a.request_count() > known);
     println!("back after {:?}", watch.elapsed());
     load.stop();
     let report = load.join();

@@ -5,9 +5,9 @@ use lb_testkit::{Answer, Backend, Client, Load, ReadError, Reply, SilentPort, St
 use std::time::Duration;
 
 /// What each test configures.
-const LIMIT: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(300);
 
-/// Asserts that something configured to take 200 ms took that long, and not absurdly longer.
+/// Asserts that something configured to take 300 ms took that long, and not absurdly longer.
 #[track_caller]
 fn assert_took_its_time(watch: Stopwatch) {
     let took = watch.elapsed();
@@ -18,7 +18,7 @@ fn assert_took_its_time(watch: Stopwatch) {
 #[test]
 fn connecting_that_takes_too_long_is_504() {
     let silent = SilentPort::start();
-    let pool = "connection_timeout = \"200ms\"\nretry_policy = { max_retries = 0 }";
+    let pool = "connection_timeout = \"300ms\"\nretry_policy = { max_retries = 0 }";
     let lb = Setup::default().backend_at("silent", &silent.url(), "").pool(pool).start();
     let watch = Stopwatch::start();
     assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 504);
@@ -29,7 +29,7 @@ fn connecting_that_takes_too_long_is_504() {
 fn connecting_that_takes_too_long_is_tried_elsewhere() {
     let silent = SilentPort::start();
     let a = Backend::start("a");
-    let pool = "connection_timeout = \"200ms\"\nalgorithm = \"round-robin\"";
+    let pool = "connection_timeout = \"300ms\"\nalgorithm = \"round-robin\"";
     let lb = Setup::default().backend_at("silent", &silent.url(), "").backend(&a, "").pool(pool).start();
     let mut client = Client::connect(lb.address()).unwrap();
     for _ in 0..2 {
@@ -42,7 +42,7 @@ fn connecting_that_takes_too_long_is_tried_elsewhere() {
 #[test]
 fn a_backend_that_does_not_answer_is_504() {
     let a = Backend::with("a", |_| Reply::steps([Step::Hang]));
-    let pool = "timeouts = { first_byte = \"200ms\" }\nretry_policy = { max_retries = 0 }";
+    let pool = "timeouts = { first_byte = \"300ms\" }\nretry_policy = { max_retries = 0 }";
     let lb = Setup::new([&a]).pool(pool).start();
     let mut client = Client::connect(lb.address()).unwrap();
     let watch = Stopwatch::start();
@@ -58,7 +58,7 @@ fn a_body_that_stops_is_cut() {
     let a = Backend::with("a", |_| {
         Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").then(Step::Hang)
     });
-    let lb = Setup::new([&a]).pool("timeouts = { idle = \"200ms\" }").start();
+    let lb = Setup::new([&a]).pool("timeouts = { idle = \"300ms\" }").start();
     let watch = Stopwatch::start();
     let result = Client::get(lb.address(), "/");
     assert!(matches!(result, Err(ReadError::Cut(_) | ReadError::Reset(_))), "{result:?}");
@@ -71,10 +71,10 @@ fn a_body_that_drips_is_not_cut_by_the_idle_limit() {
     let a = Backend::with("a", |_| {
         let head = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
         (0..8).fold(head, |reply, _| {
-            reply.then(Step::Pause(Duration::from_millis(50))).then(Step::Send(b"x".to_vec()))
+            reply.then(Step::Pause(Duration::from_millis(200))).then(Step::Send(b"x".to_vec()))
         })
     });
-    let lb = Setup::new([&a]).pool("timeouts = { idle = \"250ms\" }").start();
+    let lb = Setup::new([&a]).pool("timeouts = { idle = \"1s\" }").start();
     assert_eq!(Client::get(lb.address(), "/").unwrap().text(), "xxxxxxxx");
 }
 
@@ -89,7 +89,7 @@ fn the_total_limit_ends_an_exchange_at_any_point() {
         "/head" => Reply::steps([Step::Hang]),
         _ => drip(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")),
     });
-    let lb = Setup::new([&a]).pool("timeouts = { total = \"200ms\" }").start();
+    let lb = Setup::new([&a]).pool("timeouts = { total = \"300ms\" }").start();
     let watch = Stopwatch::start();
     assert_eq!(Client::get(lb.address(), "/head").unwrap().status(), 504);
     assert_took_its_time(watch);
@@ -102,7 +102,7 @@ fn the_total_limit_ends_an_exchange_at_any_point() {
 #[test]
 fn a_head_that_takes_too_long_is_408_and_others_are_served() {
     let a = Backend::start("a");
-    let lb = Setup::new([&a]).listener("timeouts = { header = \"200ms\" }").start();
+    let lb = Setup::new([&a]).listener("timeouts = { header = \"500ms\" }").start();
     let mut slow: Vec<_> = (0..50).map(|_| Client::connect(lb.address()).unwrap()).collect();
     for client in &mut slow {
         client.send("GET / HTTP/1.1\r\nHost: a\r\nX-").unwrap();
@@ -122,7 +122,7 @@ fn a_head_that_takes_too_long_is_408_and_others_are_served() {
 #[test]
 fn a_head_that_drips_does_not_extend_its_time() {
     let a = Backend::start("a");
-    let lb = Setup::new([&a]).listener("timeouts = { header = \"200ms\" }").start();
+    let lb = Setup::new([&a]).listener("timeouts = { header = \"300ms\" }").start();
     let mut client = Client::connect(lb.address()).unwrap();
     client.set_limit(Duration::from_millis(20));
     let watch = Stopwatch::start();
@@ -148,7 +148,7 @@ fn a_head_that_drips_does_not_extend_its_time() {
 #[test]
 fn a_request_body_that_stops_is_408() {
     let a = Backend::with("a", |_| Reply::ok("a"));
-    let lb = Setup::new([&a]).listener("timeouts = { body = \"200ms\" }").start();
+    let lb = Setup::new([&a]).listener("timeouts = { body = \"300ms\" }").start();
     let mut client = Client::connect(lb.address()).unwrap();
     let watch = Stopwatch::start();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
@@ -162,7 +162,7 @@ fn a_request_body_that_stops_is_408() {
 #[test]
 fn an_idle_connection_is_closed() {
     let a = Backend::start("a");
-    let lb = Setup::new([&a]).listener("timeouts = { idle = \"200ms\", header = \"5s\" }").start();
+    let lb = Setup::new([&a]).listener("timeouts = { idle = \"300ms\", header = \"5s\" }").start();
     let mut used = Client::connect(lb.address()).unwrap();
     let watch = Stopwatch::start();
     assert_eq!(used.request("GET", "/", &[], b"").unwrap().status(), 200);
@@ -174,10 +174,10 @@ fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_slow_answer_within_its_limits_passes() {
-    let answer = || Reply::answer(Answer::ok("slow")).after(Step::Pause(Duration::from_millis(300)));
+    let answer = || Reply::answer(Answer::ok("slow")).after(Step::Pause(Duration::from_millis(700)));
     let a = Backend::with("a", move |_| answer());
     // The client's limits are of the client, not of the backend.
-    let listener = "timeouts = { header = \"100ms\", body = \"100ms\", idle = \"100ms\" }";
+    let listener = "timeouts = { header = \"300ms\", body = \"300ms\", idle = \"300ms\" }";
     let lb = Setup::new([&a]).listener(listener).start();
     assert_eq!(Client::get(lb.address(), "/").unwrap().text(), "slow");
 }
