@@ -256,3 +256,18 @@ fn connection_close_is_heeded_on_both_sides() {
     }
     assert_eq!(b.connection_count(), 1);
 }
+
+#[test]
+fn a_backend_is_spoken_to_in_http_1_1_whatever_the_client_speaks() {
+    let a = Backend::start("a");
+    let lb = Setup::new([&a]).start();
+    for head in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\nHost: old\r\n\r\n"] {
+        let mut client = Client::connect(lb.address()).unwrap();
+        client.send(head).unwrap();
+        assert_eq!(client.read("GET").unwrap().status(), 200);
+        let request = seen(&a).head;
+        // RFC 9112 §2.3: a proxy sends its own version. By the client's the backend would close the connection each time.
+        assert_eq!((request.minor_version, request.headers.all("host").len()), (1, 1), "{request:?}");
+    }
+    assert_eq!(a.connection_count(), 1);
+}
