@@ -145,7 +145,7 @@ mod tests {
                 match tree.pick(rng.u32(..n as u32)) {
                     None => assert_eq!(least, CLOSED),
                     Some((slot, k)) => {
-                        assert_eq!((k, keys.borrow()[slot as usize]), (least, least), "n = {n}, seed = n")
+                        assert_eq!((k, keys.borrow()[slot as usize]), (least, least), "n = {n}, seed = n");
                     }
                 }
             }

@@ -122,9 +122,9 @@ impl BackendState {
 
     pub(crate) fn set_gate(&self, why: Shut, shut: bool) {
         if shut {
-            self.gate.shut(why)
+            self.gate.shut(why);
         } else {
-            self.gate.reopen(why)
+            self.gate.reopen(why);
         }
         self.touch_tree();
     }

@@ -265,10 +265,10 @@ fn a_helping_reader_breaks_nothing() {
                 world.touch(0);
             })
         };
-        if let Some((slot, k)) = world.tree.pick(0) {
-            if world.key(slot as usize) != k {
-                world.touch(slot as usize);
-            }
+        if let Some((slot, k)) = world.tree.pick(0)
+            && world.key(slot as usize) != k
+        {
+            world.touch(slot as usize);
         }
         other.join().unwrap();
         world.check();

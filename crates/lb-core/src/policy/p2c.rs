@@ -55,8 +55,8 @@ impl<L: Load> Policy for P2c<L> {
         }
         let r = cx.random();
         // Two different positions from one random number: 32 bits each.
-        let a = ((r & 0xffff_ffff) * n as u64 >> 32) as usize;
-        let b = ((r >> 32) * (n as u64 - 1) >> 32) as usize;
+        let a = (((r & 0xffff_ffff) * n as u64) >> 32) as usize;
+        let b = (((r >> 32) * (n as u64 - 1)) >> 32) as usize;
         let b = b + usize::from(b >= a);
         let ((a, x), (b, y)) = (view.at(a), view.at(b));
         if !view.is_usable(a, cx) {

@@ -120,7 +120,7 @@ fn readers_never_see_half_a_change() {
             let mut last = 0;
             while !stop.load(SeqCst) {
                 let snapshot = pool.snapshot_full();
-                assert_eq!(snapshot.members().iter().map(|m| m.weight()).sum::<u32>(), 10);
+                assert_eq!(snapshot.members().iter().map(lb_core::Member::weight).sum::<u32>(), 10);
                 assert!(snapshot.generation() >= last, "generations count up");
                 last = snapshot.generation();
             }
