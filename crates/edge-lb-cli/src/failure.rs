@@ -1,5 +1,6 @@
 //! How a command fails: what is said on stderr, and the exit code.
 
+use edge_lb::AssembleError;
 use std::io;
 use std::process::ExitCode;
 
@@ -31,7 +32,14 @@ impl Failure {
     }
 }
 
+impl From<AssembleError> for Failure {
+    fn from(e: AssembleError) -> Self {
+        if e.is_config() { Self::Usage(e.to_string()) } else { Self::Runtime(e.to_string()) }
+    }
+}
+
 /// Stdout is gone. A reader that has seen enough (`| head`) needs no message.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
 pub(crate) fn stdout_gone(e: io::Error) -> Failure {
     match e.kind() {
         io::ErrorKind::BrokenPipe => Failure::Said(1),

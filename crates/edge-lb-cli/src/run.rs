@@ -7,9 +7,9 @@ use crate::style::Style;
 use crate::{limits, logging};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use edge_lb::Assembled;
 use edge_lb::config::{self, Admin, Config};
 use edge_lb::proxy::ListenAddress;
-use edge_lb::{AssembleError, Assembled};
 use std::io::{self, Write};
 
 /// Runs until a signal ends it.
@@ -26,7 +26,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|e| Failure::Runtime(format!("signals cannot be handled: {e}")))?;
-    let assembled = edge_lb::assemble(config).map_err(failure)?;
+    let assembled = edge_lb::assemble(config)?;
     announce(&assembled).map_err(stdout_gone)?;
     let stop = async move {
         let name = signals.stop().await;
@@ -37,7 +37,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
             std::process::exit(1);
         });
     };
-    let report = assembled.run(stop).await.map_err(failure)?;
+    let report = assembled.run(stop).await?;
     if report.aborted_connections > 0 {
         tracing::warn!(
             connections = report.aborted_connections,
@@ -62,10 +62,6 @@ fn announce(assembled: &Assembled) -> io::Result<()> {
     }
     writeln!(out, "ready")?;
     out.flush()
-}
-
-fn failure(e: AssembleError) -> Failure {
-    if e.is_config() { Failure::Usage(e.to_string()) } else { Failure::Runtime(e.to_string()) }
 }
 
 /// The configuration of a file or of flags, with the flags that go with either.

@@ -65,12 +65,6 @@ impl DemoBackend {
         Ok(backend)
     }
 
-    /// Where it listens, or would.
-    #[cfg(test)]
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Its id.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -144,6 +138,7 @@ struct Work {
 async fn serve(listener: TcpListener, work: Work, mut killed: watch::Receiver<bool>) -> usize {
     let of_connections = killed.clone();
     let mut connections = JoinSet::new();
+    let mut reset = 0;
     loop {
         tokio::select! {
             // An error of one accept (a client that left, descriptors used up) is no reason to die.
@@ -151,12 +146,12 @@ async fn serve(listener: TcpListener, work: Work, mut killed: watch::Receiver<bo
                 Ok((stream, _)) => { connections.spawn(connection(stream, work.clone(), of_connections.clone())); }
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
-            Some(_) = connections.join_next() => {}
+            // A connection may hear of the kill before this loop does.
+            Some(ended) = connections.join_next() => reset += usize::from(matches!(ended, Ok(true))),
             () = told(&mut killed) => break,
         }
     }
     drop(listener);
-    let mut reset = 0;
     while let Some(ended) = connections.join_next().await {
         reset += usize::from(matches!(ended, Ok(true)));
     }
@@ -218,7 +213,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn send(backend: &DemoBackend, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(backend.address()).await.unwrap();
+        let mut stream = TcpStream::connect(backend.address).await.unwrap();
         let head = format!("GET {path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream
@@ -251,15 +246,16 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), looked).await.unwrap();
+        // However the connection and the accept loop share the news.
         assert_eq!(backend.kill().await, Some(Killed { connections: 1, in_flight: 1 }));
         assert_eq!(waiting.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        let refused = TcpStream::connect(backend.address()).await.unwrap_err();
+        let refused = TcpStream::connect(backend.address).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!((backend.kill().await, backend.is_alive()), (None, false));
 
-        let address = backend.address();
+        let address = backend.address;
         backend.revive().unwrap();
-        assert_eq!(backend.address(), address);
+        assert_eq!(backend.address, address);
         assert!(get(&backend, "/health").await.unwrap().ends_with("ok\n"));
     }
 }

@@ -6,7 +6,7 @@ use super::summary::{BackendSummary, Summary};
 use super::tally::Tally;
 use super::view::{Condition, Event, Row, View, grouped, seconds};
 use edge_lb::LoadBalancer;
-use edge_lb::core::HistogramSnapshot;
+use edge_lb::core::{HistogramSnapshot, Member};
 use edge_lb::proxy::ProxyStats;
 use std::collections::VecDeque;
 use std::io;
@@ -148,7 +148,7 @@ impl Director {
 
     fn is_healthy(&self, backend: usize) -> bool {
         let snapshot = self.balancer.pool().snapshot();
-        snapshot.get(&self.backends[backend].id().into()).is_some_and(|m| m.is_healthy())
+        snapshot.get(&self.backends[backend].id().into()).is_some_and(Member::is_healthy)
     }
 
     /// This moment.
@@ -200,7 +200,7 @@ impl Director {
             p99: recent.quantile(0.99),
             in_flight: stats.in_flight,
             failed: stats.failed,
-            condition: Condition::new(backend.is_alive(), member.is_some_and(|m| m.is_healthy())),
+            condition: Condition::new(backend.is_alive(), member.is_some_and(Member::is_healthy)),
         }
     }
 

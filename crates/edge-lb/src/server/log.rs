@@ -40,7 +40,7 @@ pub(super) fn discovery(balancer: &LoadBalancer) -> Option<impl Future<Output = 
                         tracing::warn!(%pool, %source, %error, "discovery failed; what it found last stays");
                     }
                     None if old.last_error.is_some() => {
-                        tracing::info!(%pool, %source, "discovery works again")
+                        tracing::info!(%pool, %source, "discovery works again");
                     }
                     _ => {}
                 }
