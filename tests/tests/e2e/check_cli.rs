@@ -76,7 +76,6 @@ fn ten_broken_files_give_ten_precise_messages() {
         assert!(GOOD.contains(what));
         let said = check("broken.toml", &GOOD.replacen(what, by, 1));
         said.assert_no_panic();
-        // The picture spells `file:line:column` as `file:line:column` after an arrow.
         let missing: Vec<_> = must_say.iter().filter(|part| !said.stderr.contains(**part)).collect();
         if said.code != Some(2) || !missing.is_empty() {
             wrong.push(format!("{by:?}: code {:?}, lacks {missing:?}:\n{}", said.code, said.stderr));
