@@ -1,8 +1,8 @@
 //! What a source's new list changes in a pool that it shares with others.
 //!
 //! A source owns the backends that it brought, and nothing else: what the configuration or another source brought is never changed or
-//! removed, and an id that is theirs is reported, not taken over. A backend that stays is changed only where its fields differ, so it
-//! keeps its counters, health and drain.
+//! removed, and an id that is theirs is reported, not taken over. A backend that stays is changed only where the new list differs from
+//! the last: it keeps its counters, health and drain, and what was changed by hand stays until the source says something new of it.
 //!
 //! **No answer keeps the last good one**: an error does, and so does an empty list (for DNS: NXDOMAIN, or a name without
 //! addresses). An empty answer is far more often a mistake somewhere than the wish to have no backends, and active health checks take
@@ -18,7 +18,8 @@ use std::sync::Arc;
 /// One source of backends: remembers which it brought.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    owned: BTreeSet<BackendId>,
+    /// As it stood in the last good list.
+    owned: BTreeMap<BackendId, Backend>,
 }
 
 /// What a list changes; see [`Source::plan`].
@@ -28,7 +29,7 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is worth a line in the log.
     pub report: Report,
-    owned: BTreeSet<BackendId>,
+    owned: BTreeMap<BackendId, Backend>,
 }
 
 /// What happened, for logs and events.
@@ -83,7 +84,7 @@ impl fmt::Display for Notice {
 impl Source {
     /// The ids of the backends that this source brought.
     pub fn owned(&self) -> impl Iterator<Item = &BackendId> {
-        self.owned.iter()
+        self.owned.keys()
     }
 
     /// What has to change so that this source's part of `present` becomes its new list. Changes nothing itself: [`commit`](Self::commit)
@@ -99,7 +100,7 @@ impl Source {
             Ok(list) if list.is_empty() => return keep(Notice::Empty),
             Ok(list) => list,
         };
-        let present: BTreeMap<&BackendId, &Arc<Backend>> = present.iter().map(|b| (&b.id, b)).collect();
+        let present: BTreeSet<&BackendId> = present.iter().map(|b| &b.id).collect();
         let mut plan = Plan::default();
         for b in wanted {
             let id = b.id.clone();
@@ -107,21 +108,21 @@ impl Source {
                 plan.report.rejected.push((id, why));
                 continue;
             }
-            plan.owned.insert(id.clone());
-            match present.get(&id) {
+            match self.owned.get(&id).filter(|_| present.contains(&id)) {
                 None => {
-                    plan.changes.push(Change::Add(b));
-                    plan.report.added.push(id);
+                    plan.changes.push(Change::Add(b.clone()));
+                    plan.report.added.push(id.clone());
                 }
                 Some(old) => {
                     if let Some(patch) = patch_between(old, &b) {
                         plan.changes.push(Change::Update(id.clone(), patch));
-                        plan.report.updated.push(id);
+                        plan.report.updated.push(id.clone());
                     }
                 }
             }
+            plan.owned.insert(id, b);
         }
-        let gone = self.owned.difference(&plan.owned).filter(|id| present.contains_key(id));
+        let gone = self.owned.keys().filter(|id| !plan.owned.contains_key(*id) && present.contains(id));
         plan.report.removed = gone.cloned().collect();
         plan.changes.extend(plan.report.removed.iter().cloned().map(Change::Remove));
         plan
@@ -130,14 +131,14 @@ impl Source {
     fn rejection(
         &self,
         b: &Backend,
-        present: &BTreeMap<&BackendId, &Arc<Backend>>,
-        named: &BTreeSet<BackendId>,
+        present: &BTreeSet<&BackendId>,
+        named: &BTreeMap<BackendId, Backend>,
     ) -> Option<Rejected> {
         if b.id.as_str().is_empty() {
             Some(Rejected::EmptyId)
-        } else if named.contains(&b.id) {
+        } else if named.contains_key(&b.id) {
             Some(Rejected::Twice)
-        } else if present.contains_key(&b.id) && !self.owned.contains(&b.id) {
+        } else if present.contains(&b.id) && !self.owned.contains_key(&b.id) {
             Some(Rejected::Taken)
         } else {
             None
@@ -244,8 +245,11 @@ mod tests {
         source.apply_to(&pool, Answer::Ok(vec![backend(1, 1), backend(2, 1)])).unwrap();
         pool.set_draining(&"b1".into(), true).unwrap();
         pool.remove_backend(&"b2".into()).unwrap();
+        pool.update_backend(&"b1".into(), BackendPatch::weight(7)).unwrap();
+        source.apply_to(&pool, Answer::Ok(vec![backend(1, 1), backend(2, 1)])).unwrap();
+        assert_eq!(specs(&pool), [backend(1, 7), backend(2, 1)], "changed by hand: it stays");
         source.apply_to(&pool, Answer::Ok(vec![backend(1, 2), backend(2, 1)])).unwrap();
-        assert_eq!(specs(&pool), [backend(1, 2), backend(2, 1)]);
+        assert_eq!(specs(&pool), [backend(1, 2), backend(2, 1)], "until the source says something new");
         let snapshot = pool.snapshot();
         let drains = snapshot.get(&"b1".into()).unwrap().exclusion();
         assert_eq!(drains, Some(lb_types::Exclusion::Draining));
