@@ -62,6 +62,10 @@ impl PeakEwma {
             }
         }
     }
+
+    pub(crate) fn forget(&self) {
+        self.0.store(0, Relaxed);
+    }
 }
 
 /// The most samples that a mean is made of.
@@ -101,6 +105,12 @@ impl Samples {
     pub(crate) fn mean(&self, now: Nanos, window_ms: u32) -> Option<f32> {
         let (us, at) = unpack(self.mean.load(Relaxed))?;
         (age_ms(at, now) <= window_ms).then_some(us)
+    }
+
+    pub(crate) fn forget(&self) {
+        for word in self.ring.iter().chain([&self.mean]) {
+            word.store(0, Relaxed);
+        }
     }
 }
 

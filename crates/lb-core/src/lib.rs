@@ -49,6 +49,7 @@ mod shared;
 pub mod snapshot;
 pub mod state;
 mod sync;
+mod writer;
 
 pub use context::PickContext;
 pub use error::{ExclusionCounts, PoolError, SelectError};

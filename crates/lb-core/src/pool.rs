@@ -4,21 +4,19 @@
 //! all changes made so far, while the others wait for it or find their change already published (a group commit). So a
 //! thousand health verdicts in a row cost a few snapshots, not a thousand, and when a call returns its change is visible.
 
-use crate::build::{self, Entry, Kept};
+use crate::build::{self, Kept};
 use crate::context::PickContext;
 use crate::error::{PoolError, SelectError};
 use crate::explain::Explanation;
-use crate::gate::Shut;
 use crate::lease::Lease;
 use crate::policy::{hash_bytes, hash_key};
 use crate::ramp;
-use crate::settings::{Algorithm, PoolSettings};
+use crate::settings::PoolSettings;
 use crate::shared::{Hooks, PoolWatcher, Shared};
 use crate::snapshot::Snapshot;
-use crate::state::BackendState;
+use crate::writer::Writer;
 use arc_swap::{ArcSwap, Cache, Guard};
 use lb_types::{Backend, BackendId, BackendPatch, Clock, HealthSink, Nanos, RequestInfo};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One change to a pool; several can be applied as one generation.
@@ -46,9 +44,36 @@ struct Inner {
     shared: Arc<Shared>,
 }
 
+impl Inner {
+    /// A snapshot that was replaced while a pick looked at it may know only backends whose gates were shut since: the newer one
+    /// is asked, until there is none.
+    #[cold]
+    fn acquire_newer(
+        &self,
+        mut seen: u64,
+        cx: &mut PickContext<'_>,
+        mut error: SelectError,
+    ) -> Result<Lease, SelectError> {
+        loop {
+            let snapshot = self.current.load();
+            if snapshot.generation() == seen {
+                return Err(error);
+            }
+            seen = snapshot.generation();
+            match snapshot.acquire(cx) {
+                Ok(lease) => return Ok(lease),
+                Err(e) => error = e,
+            }
+        }
+    }
+}
+
 /// A pool's handle of one worker: it keeps the snapshot at hand and looks only whether there is a newer one, which saves about a
 /// third of a pick. An unused reader holds on to an old snapshot.
-pub struct PoolReader(Cache<Current, Arc<Snapshot>>);
+pub struct PoolReader {
+    cache: Cache<Current, Arc<Snapshot>>,
+    pool: Pool,
+}
 
 /// Where a reader looks.
 struct Current(Arc<Inner>);
@@ -67,13 +92,15 @@ impl PoolReader {
     /// When no backend is usable, with the reasons.
     #[inline]
     pub fn acquire(&mut self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
-        self.snapshot().acquire(cx)
+        let snapshot = self.cache.load();
+        let (picked, seen) = (snapshot.acquire(cx), snapshot.generation());
+        picked.or_else(|e| self.pool.0.acquire_newer(seen, cx, e))
     }
 
     /// The present snapshot.
     #[inline]
     pub fn snapshot(&mut self) -> &Arc<Snapshot> {
-        self.0.load()
+        self.cache.load()
     }
 }
 
@@ -81,19 +108,6 @@ impl std::fmt::Debug for PoolReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PoolReader").finish_non_exhaustive()
     }
-}
-
-/// What the changes are made to.
-struct Writer {
-    settings: Arc<PoolSettings>,
-    entries: Vec<Entry>,
-    /// States whose backend is gone, but which a lease or an old snapshot may still hold: their slots are not free yet.
-    gone: Vec<Arc<BackendState>>,
-    free_slots: Vec<u32>,
-    slots: u32,
-    uids: u64,
-    /// Counts the changes.
-    version: u64,
 }
 
 /// What builds the snapshots.
@@ -126,23 +140,15 @@ impl Pool {
     ) -> Result<Self, PoolError> {
         settings.check()?;
         let shared = Arc::new(Shared::new(clock));
-        let settings = Arc::new(settings);
-        let mut writer = Writer {
-            settings,
-            entries: vec![],
-            gone: vec![],
-            free_slots: vec![],
-            slots: 0,
-            uids: 0,
-            version: 0,
-        };
+        let mut writer = Writer::new(settings);
         let changes: Vec<_> = backends.into_iter().map(Change::Add).collect();
         // No ramp at process start: all are equally cold.
         writer.apply(changes, &shared, None)?;
         let mut kept = Kept::default();
-        hook(&writer, &shared);
+        writer.hook(&shared);
         let now = shared.clock.now();
         let first = build::snapshot(&writer.entries, &writer.settings, &shared, &mut kept, 0, now);
+        writer.gates().shut();
         let publisher = Mutex::new(Publisher { published: writer.version, kept });
         let current = ArcSwap::from_pointee(first);
         Ok(Self(Arc::new(Inner { current, writer: Mutex::new(writer), publisher, shared })))
@@ -154,7 +160,8 @@ impl Pool {
     /// When no backend is usable, with the reasons.
     #[inline]
     pub fn acquire(&self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
-        self.0.current.load().acquire(cx)
+        let snapshot = self.0.current.load();
+        snapshot.acquire(cx).or_else(|e| self.0.acquire_newer(snapshot.generation(), cx, e))
     }
 
     /// What [`acquire`](Self::acquire) would do with this context, and why. Counts nothing in.
@@ -177,7 +184,7 @@ impl Pool {
 
     /// A handle for one worker that picks a little faster than the pool itself.
     pub fn reader(&self) -> PoolReader {
-        PoolReader(Cache::new(Current(self.0.clone())))
+        PoolReader { cache: Cache::new(Current(self.0.clone())), pool: self.clone() }
     }
 
     /// The present snapshot: cheap, for a short look.
@@ -314,15 +321,17 @@ impl Pool {
         if p.published >= version {
             return self.0.current.load().generation();
         }
-        let (entries, settings, version) = {
+        let (entries, settings, version, gates) = {
             let w = lock(&self.0.writer);
-            hook(&w, &self.0.shared);
-            (w.entries.clone(), w.settings.clone(), w.version)
+            w.hook(&self.0.shared);
+            (w.entries.clone(), w.settings.clone(), w.version, w.gates())
         };
         let generation = self.0.current.load().generation() + 1;
         let now = self.now();
         let next = build::snapshot(&entries, &settings, &self.0.shared, &mut p.kept, generation, now);
+        gates.open();
         self.0.current.store(Arc::new(next));
+        gates.shut();
         p.published = version;
         drop(p);
         self.0.shared.changed();
@@ -342,170 +351,13 @@ impl HealthSink for Pool {
             }
             e.healthy = healthy;
             e.ramp_from = (healthy && ramps).then_some(now);
+            if healthy {
+                // What it took while it was failing says nothing of what it takes now.
+                e.state.forget_latency();
+            }
             w.version += 1;
             w.version
         };
         self.publish(version);
     }
-}
-
-/// Sets what the end of a lease has to do, before a snapshot relies on it.
-fn hook(w: &Writer, shared: &Shared) {
-    let a = &w.settings.algorithm;
-    shared.set_hook(Hooks::HISTOGRAM, w.settings.latency_histograms);
-    shared.set_hook(Hooks::LATENCY, matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_)));
-    let bounded = matches!(a, Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) if h.balance_factor.is_some());
-    shared.set_hook(Hooks::TOTAL, bounded);
-    let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
-    match a {
-        Algorithm::PeakEwma(o) => {
-            shared.decay_ms.store(ms(o.decay), Relaxed);
-            let us = u32::try_from(o.default_rtt.as_micros()).unwrap_or(u32::MAX);
-            shared.default_rtt_us.store(us, Relaxed);
-        }
-        Algorithm::LeastResponseTime(o) => {
-            shared.window_ms.store(ms(o.window), Relaxed);
-            shared.samples.store(u32::from(o.samples), Relaxed);
-            for e in &w.entries {
-                e.state.prepare_samples();
-            }
-        }
-        _ => {}
-    }
-}
-
-impl Writer {
-    /// All changes or none. `now`: new backends ramp from then on.
-    fn apply(
-        &mut self,
-        changes: Vec<Change>,
-        shared: &Arc<Shared>,
-        now: Option<Nanos>,
-    ) -> Result<(), PoolError> {
-        // Backends that come to an empty pool (discovery's first answer) do not ramp: all are equally cold.
-        let ramp_from = now.filter(|_| self.settings.slow_start.is_some() && !self.entries.is_empty());
-        let mut specs = Specs::of(&self.entries);
-        for change in changes {
-            specs.change(change)?;
-        }
-        let specs: Vec<_> = specs.list.into_iter().flatten().collect();
-        if !specs.is_empty() && specs.iter().all(|(b, _)| b.weight == 0) {
-            return Err(PoolError::AllZeroWeights(specs.len()));
-        }
-        self.replace(specs, shared, ramp_from);
-        self.version += 1;
-        Ok(())
-    }
-
-    fn replace(&mut self, specs: Vec<(Arc<Backend>, bool)>, shared: &Arc<Shared>, ramp_from: Option<Nanos>) {
-        let mut old: foldhash::HashMap<BackendId, Entry> =
-            std::mem::take(&mut self.entries).into_iter().map(|e| (e.spec.id.clone(), e)).collect();
-        self.sweep();
-        for (spec, draining) in specs {
-            let same_place = |e: &Entry| e.spec.url == spec.url;
-            let entry = match old.remove(&spec.id) {
-                Some(e) if same_place(&e) => {
-                    if !Arc::ptr_eq(&e.spec, &spec) {
-                        e.state.set_spec(spec.clone());
-                    }
-                    Entry { spec, draining, ..e }
-                }
-                moved => {
-                    self.gone.extend(moved.map(|e| e.state));
-                    let slot = self.slot();
-                    self.uids += 1;
-                    let state = Arc::new(BackendState::new(spec.clone(), slot, self.uids, shared.clone()));
-                    Entry { state, spec, healthy: true, draining, ramp_from }
-                }
-            };
-            entry.state.set_gate(Shut::Draining, entry.draining);
-            entry.state.set_gate(Shut::Disabled, entry.spec.disabled);
-            self.entries.push(entry);
-        }
-        for e in old.into_values() {
-            e.state.set_gate(Shut::Disabled, true);
-            self.gone.push(e.state);
-        }
-    }
-
-    /// Frees the slots of backends that are gone, once no lease and no snapshot holds their state.
-    fn sweep(&mut self) {
-        let free = &mut self.free_slots;
-        self.gone.retain(|s| {
-            let held = Arc::strong_count(s) > 1;
-            if !held {
-                free.push(s.slot());
-            }
-            held
-        });
-    }
-
-    /// A slot that nobody uses.
-    fn slot(&mut self) -> u32 {
-        self.free_slots.pop().unwrap_or_else(|| {
-            self.slots += 1;
-            self.slots - 1
-        })
-    }
-
-    fn end_ramps(&mut self, now: Nanos) {
-        let Some(s) = &self.settings.slow_start else { return };
-        for e in &mut self.entries {
-            e.ramp_from = e.ramp_from.filter(|&from| ramp::factor(s, from, now).is_some());
-        }
-    }
-}
-
-/// What is wanted of each backend, while changes are applied to it; a removed one leaves its place empty.
-struct Specs {
-    /// In the pool's order; with whether it drains.
-    list: Vec<Option<(Arc<Backend>, bool)>>,
-    index: foldhash::HashMap<BackendId, usize>,
-}
-
-impl Specs {
-    fn of(entries: &[Entry]) -> Self {
-        Self {
-            list: entries.iter().map(|e| Some((e.spec.clone(), e.draining))).collect(),
-            index: entries.iter().enumerate().map(|(i, e)| (e.spec.id.clone(), i)).collect(),
-        }
-    }
-
-    fn get(&mut self, id: &BackendId) -> Result<&mut (Arc<Backend>, bool), PoolError> {
-        let place = self.index.get(id).and_then(|&i| self.list[i].as_mut());
-        place.ok_or_else(|| PoolError::UnknownId(id.clone()))
-    }
-
-    fn change(&mut self, change: Change) -> Result<(), PoolError> {
-        match change {
-            Change::Add(b) => {
-                check_backend(&b)?;
-                if self.index.insert(b.id.clone(), self.list.len()).is_some() {
-                    return Err(PoolError::DuplicateId(b.id));
-                }
-                self.list.push(Some((Arc::new(b), false)));
-            }
-            Change::Update(id, patch) => {
-                let (spec, _) = self.get(&id)?;
-                patch.apply_to(Arc::make_mut(spec));
-                check_backend(spec)?;
-            }
-            Change::Drain(id, draining) => self.get(&id)?.1 = draining,
-            Change::Remove(id) => {
-                let at = self.index.remove(&id).ok_or(PoolError::UnknownId(id))?;
-                self.list[at] = None;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_backend(b: &Backend) -> Result<(), PoolError> {
-    if b.id.as_str().is_empty() {
-        return Err(PoolError::EmptyId);
-    }
-    if b.max_connections == Some(0) {
-        return Err(PoolError::NoConnections(b.id.clone()));
-    }
-    Ok(())
 }

@@ -120,13 +120,25 @@ impl BackendState {
         self.histogram.get().map_or_else(HistogramSnapshot::default, |h| h.snapshot_with(sum_us))
     }
 
+    /// The pool's writer alone calls this, for these reasons.
     pub(crate) fn set_gate(&self, why: Shut, shut: bool) {
+        if self.gate.is_shut(why) == shut {
+            return;
+        }
         if shut {
             self.gate.shut(why);
         } else {
             self.gate.reopen(why);
         }
         self.touch_tree();
+    }
+
+    /// The backend is as unmeasured as a new one.
+    pub(crate) fn forget_latency(&self) {
+        self.ewma.forget();
+        if let Some(samples) = self.samples.get() {
+            samples.forget();
+        }
     }
 
     pub(crate) fn prepare_samples(&self) {

@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use lb_core::{Algorithm, LeastResponseTime, PeakEwma, PoolSettings};
+use lb_types::HealthSink;
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -127,6 +128,19 @@ fn peak_ewma_measures_a_new_backend_beside_fast_ones() {
     w.pool.add_backend(backend(1, 1)).unwrap();
     let counts = run(&mut w, 100, |_| answered(MS(5)));
     assert!(counts.get("b").is_some_and(|&b| b >= 25), "{counts:?}");
+}
+
+/// The penalties of its last failures kept a recovered backend without traffic for many seconds (seen in the demo).
+#[test]
+fn a_recovered_backend_is_measured_anew() {
+    for algorithm in [ewma(), Algorithm::from_name("least-response-time").unwrap()] {
+        let mut w = World::of(algorithm.clone(), &[1, 1]);
+        run(&mut w, 100, |id| if id == "b" { failed(MS(1)) } else { answered(MS(5)) });
+        w.pool.set_healthy(&id(1), false);
+        w.pool.set_healthy(&id(1), true);
+        let counts = run(&mut w, 100, |_| answered(MS(5)));
+        assert!(counts.get("b").is_some_and(|&b| b >= 25), "{}: {counts:?}", algorithm.name());
+    }
 }
 
 #[test]
