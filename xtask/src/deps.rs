@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-types", &[]),
     ("lb-core", &["lb-types"]),
     ("lb-health", &["lb-types"]),
+    ("lb-breaker", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
@@ -32,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ANYTHING: &[&str] = &["*"];
 
 /// Crates that decide without the outside world: no I/O, no clock, no logging.
-const PURE: &[&str] = &["lb-types", "lb-core"];
+const PURE: &[&str] = &["lb-types", "lb-core", "lb-breaker"];
 
 /// What the outside world is made of.
 const SHELL: &[&str] = &[
