@@ -164,6 +164,8 @@ impl<B: RequestBody> Proxy<B> {
             watch.set_cap(Some(cx.now + total.into()));
         }
         headers::to_backend(&mut parts.headers, seen, parts.version, &client.forwarding);
+        // RFC 9112 §2.3: the version is each hop's own.
+        parts.version = http::Version::HTTP_11;
         let (body, progress) = self.request_body(body, client, watch);
         let mut request = Request::from_parts(parts, body);
         if let Some(progress) = progress.as_ref().filter(|_| seen.expects_continue) {
@@ -230,6 +232,10 @@ impl<B: RequestBody> Proxy<B> {
         let mut pooled = w.idle.take(backend, now);
         loop {
             let reused = pooled.is_some();
+            if reused && !replayable {
+                // This request gets no second chance: let the runtime see what has happened to the connection meanwhile.
+                tokio::task::yield_now().await;
+            }
             let mut connection = match pooled.take() {
                 Some(connection) => {
                     Counters::count(&w.counters.upstream_reused);
@@ -245,9 +251,12 @@ impl<B: RequestBody> Proxy<B> {
             let copy = request.as_ref().filter(|_| replayable).map(copy_of);
             watch.arm(Phase::FirstByte, now, w.settings.first_byte_timeout);
             let error = match self.exchange(&mut connection, request, progress, watch).await {
-                // Never asked for: `Upgrade` does not pass.
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(ProxyError::BadResponse);
+                // A 101 was never asked for: `Upgrade` does not pass.
+                Ok(response)
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                        || headers::has_two_lengths(response.headers()) =>
+                {
+                    ProxyError::BadResponse
                 }
                 Ok(response) => return Ok(response.map(|body| ResponseBody::new(body, connection))),
                 Err(error) => error,

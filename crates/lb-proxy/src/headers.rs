@@ -162,6 +162,11 @@ pub(crate) fn to_backend(
     headers.append(header::VIA, HeaderValue::from_static(via));
 }
 
+/// Does a response say twice where it ends? (RFC 9112 §6.3: the sign of an attempt to smuggle a second one.)
+pub(crate) fn has_two_lengths(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH)
+}
+
 /// Makes a backend's headers fit for a client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);

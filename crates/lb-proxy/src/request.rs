@@ -39,14 +39,28 @@ fn host_header(headers: &HeaderMap, version: Version, count: u32) -> Result<Opti
         (None, _) if version == Version::HTTP_10 => return Ok(None),
         (None, _) => return Err(ProxyError::BadRequest("no Host header")),
     };
-    // RFC 3986 §3.2.2: letters, digits and these; no user, path or space.
-    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b);
-    let bytes = host.as_bytes();
-    if bytes.iter().all(|&b| sane(b)) {
-        Ok(host.to_str().ok())
-    } else {
-        Err(ProxyError::BadRequest("the Host header is malformed"))
+    match host.to_str() {
+        Ok(h) if is_host(h) => Ok(Some(h)),
+        _ => Err(ProxyError::BadRequest("the Host header is malformed")),
     }
+}
+
+/// `name`, `1.2.3.4` or `[::1]`, with a port or without (RFC 3986 §3.2.2: letters, digits, some signs; no user, path or space).
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(None) => return false,
+        Some(Some((literal, rest))) => {
+            let address = literal.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b));
+            match rest.strip_prefix(':') {
+                Some(port) if address => ("v6", port),
+                None if address && rest.is_empty() => return true,
+                _ => return false,
+            }
+        }
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b))
+        && port.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The headers as the balancer looks at them.
@@ -123,6 +137,11 @@ mod tests {
             ("/", &["a", "a"]),
             ("/", &["a b"]),
             ("/", &["u@a"]),
+            ("/", &["a:b"]),
+            ("/", &["a:80:80"]),
+            ("/", &["[::1"]),
+            ("/", &["[::1]x"]),
+            ("/", &["[::g]:80"]),
             ("/", &["a/b"]),
             ("http://b/", &["a"]),
             ("https://a/", &["a"]),

@@ -72,19 +72,25 @@ fn reason(e: &io::Error) -> String {
 }
 
 fn tcp(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<socket2::Socket>)> {
-    // Taken once without sharing: with SO_REUSEPORT alone, two processes of one user would both succeed and split the traffic.
-    let probe = socket(address)?;
-    probe.bind(&address.into())?;
-    let actual = probe.local_addr()?.as_socket().unwrap_or(address);
-    drop(probe);
-    let sockets = (0..workers).map(|_| {
-        let s = socket(actual)?;
-        s.set_reuse_port(true)?;
-        s.bind(&actual.into())?;
-        s.listen(BACKLOG)?;
-        Ok(s)
-    });
-    Ok((actual, sockets.collect::<io::Result<_>>()?))
+    if address.port() != 0 {
+        // Taken once without sharing: with SO_REUSEPORT alone, two processes of one user would both succeed and split the traffic.
+        socket(address)?.bind(&address.into())?;
+    }
+    let first = listening(address)?;
+    let actual = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(listening(actual)?);
+    }
+    Ok((actual, sockets))
+}
+
+fn listening(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let s = socket(address)?;
+    s.set_reuse_port(true)?;
+    s.bind(&address.into())?;
+    s.listen(BACKLOG)?;
+    Ok(s)
 }
 
 fn socket(address: SocketAddr) -> io::Result<socket2::Socket> {

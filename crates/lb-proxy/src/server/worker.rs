@@ -109,8 +109,6 @@ async fn sweep(proxy: Proxy<Incoming>) {
 
 async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>, open: Arc<Open>) {
     loop {
-        // At the limit nothing is accepted: the kernel keeps further clients waiting.
-        let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
         let (stream, ip) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -122,6 +120,9 @@ async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>,
                 continue;
             }
         };
+        // At the limit nothing more is accepted: this client waits here, further ones in the kernel. A permit is asked for only when
+        // somebody is there to use it, else idle workers would keep the last ones.
+        let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
         let counters = &context.proxy.worker().counters;
         Counters::count(&counters.connections_accepted);
         open.count.fetch_add(1, Relaxed);
