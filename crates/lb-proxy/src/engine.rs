@@ -4,13 +4,13 @@
 //!
 //! hyper wants its connection polled by a task of its own. Here whoever waits polls it: the request while it waits for the head,
 //! then the response's body. That saves two hops through the scheduler per request. hyper's channels between request and
-//! connection are polled without a waker, for they only move when the connection does; an idle connection has no waker at all: that
-//! its peer has closed it is seen when the next exchange begins, before anything is written.
+//! connection are polled without a waker, for they only move when the connection does. Nobody polls an idle connection: that its peer has
+//! closed it is seen when it is asked whether it is usable, before a request is entrusted to it.
 
 use crate::body::ReqBody;
 use crate::socket::Socket;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Builder, SendRequest};
@@ -71,8 +71,9 @@ impl<B: RequestBody> Connection<B> {
         Ok(Self(Box::new(Inner { sender, io, ended: false })))
     }
 
-    /// After an exchange: can another one follow?
-    fn settle(&mut self) -> bool {
+    /// Is it open and between two exchanges? As far as the runtime has noticed; the system is not asked.
+    #[inline]
+    pub(crate) fn is_usable(&mut self) -> bool {
         self.0.drive(&mut Context::from_waker(Waker::noop()));
         !self.0.ended && self.0.sender.is_ready()
     }
@@ -84,7 +85,8 @@ impl<B: RequestBody> Connection<B> {
         &mut self,
         request: &mut Option<Request<ReqBody<B>>>,
     ) -> Result<Response<Incoming>, ExchangeError> {
-        if !self.0.sender.is_ready() && !self.settle() {
+        // Also takes the last exchange's waker out of hyper's channel: sending would wake that task for nothing.
+        if !self.is_usable() {
             return Err(ExchangeError::Closed);
         }
         let Some(r) = request.take() else { return Err(ExchangeError::Closed) };
@@ -115,6 +117,8 @@ impl<B: RequestBody> Connection<B> {
 pub(crate) struct ResponseBody<B: RequestBody> {
     incoming: Incoming,
     connection: Option<Connection<B>>,
+    /// The backend has said that it will close.
+    closes: bool,
 }
 
 /// Why a response's body broke off.
@@ -127,8 +131,12 @@ pub(crate) enum BrokenBody {
 }
 
 impl<B: RequestBody> ResponseBody<B> {
-    pub(crate) fn new(incoming: Incoming, connection: Connection<B>) -> Self {
-        Self { incoming, connection: Some(connection) }
+    /// The response's body becomes one that holds its connection.
+    pub(crate) fn keeping(response: Response<Incoming>, connection: Connection<B>) -> Response<Self> {
+        let says_close = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+        let closes = response.version() != Version::HTTP_11
+            || response.headers().get(header::CONNECTION).is_some_and(says_close);
+        response.map(|incoming| Self { incoming, connection: Some(connection), closes })
     }
 
     #[inline]
@@ -162,9 +170,8 @@ impl<B: RequestBody> ResponseBody<B> {
         self.incoming.size_hint()
     }
 
-    /// The connection, after the body's end, if it can be used again.
+    /// The connection, after the body's end, unless it is to close.
     pub(crate) fn take_connection(&mut self) -> Option<Connection<B>> {
-        let mut connection = self.connection.take()?;
-        connection.settle().then_some(connection)
+        self.connection.take().filter(|c| !self.closes && !c.0.ended)
     }
 }

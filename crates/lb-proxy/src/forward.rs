@@ -258,7 +258,7 @@ impl<B: RequestBody> Proxy<B> {
                 {
                     ProxyError::BadResponse
                 }
-                Ok(response) => return Ok(response.map(|body| ResponseBody::new(body, connection))),
+                Ok(response) => return Ok(ResponseBody::keeping(response, connection)),
                 Err(error) => error,
             };
             if request.is_none() {
