@@ -1,6 +1,6 @@
 //! A backend that fails for a while, behind a breaker: `cargo run -p lb-breaker --example guard`.
 //!
-//! Time is a `ManualClock`, so that two minutes take none. A program that runs in real time uses `SystemClock` (feature
+//! Time is a `ManualClock`, so that 72 seconds take none. A program that runs in real time uses `SystemClock` (feature
 //! `std-clock` of `lb-types`) and its own runtime's `await`.
 
 use lb_breaker::{Breaker, BreakerSettings, CallError, FallbackResponse, Transition, call};
@@ -21,14 +21,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let settings = BreakerSettings::new().failure_threshold(3).recovery_timeout(Duration::from_secs(30));
+    let settings = BreakerSettings::new().failure_threshold(3).recovery_timeout(Duration::from_secs(20));
     let breaker = Breaker::with_observer(settings, |t: Transition| {
         println!("        breaker: {} -> {} ({})", t.from, t.to, t.reason);
     })?;
     let clock = ManualClock::default();
     let fallback = FallbackResponse::default();
-    // Sick from 10 s to 60 s.
-    let sick = Nanos::from_secs(10)..Nanos::from_secs(60);
+    // Sick from 10 s to 40 s.
+    let sick = Nanos::from_secs(10)..Nanos::from_secs(40);
     let reached = Cell::new(0);
 
     block_on(async {
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Err(CallError::Open(_)) => println!("{at:>5.1} s  {} {}", fallback.status, fallback.body),
                 Err(other) => println!("{at:>5.1} s  {other}"),
             }
-            clock.advance(Duration::from_secs(5));
+            clock.advance(Duration::from_secs(3));
         }
     });
     println!("24 calls, of which {} reached the backend", reached.get());

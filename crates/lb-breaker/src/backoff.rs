@@ -86,7 +86,7 @@ impl Backoff {
         }
         // 584 years are the most that a u64 of ns holds; a validated ceiling is at most a day.
         let ceiling_ns = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
-        let ns = (u128::from(ceiling_ns) + 1) * u128::from(random) >> 64;
+        let ns = ((u128::from(ceiling_ns) + 1) * u128::from(random)) >> 64;
         Duration::from_nanos(ns as u64)
     }
 }

@@ -26,7 +26,7 @@ use crate::recent::Recent;
 use crate::settings::{BreakerSettings, SettingsError};
 use crate::state::{Observer, OnTransition, Open, Reason, State, Status, Transition};
 use crate::sync::{AtomicU64, Ordering};
-use crate::word::{Kind, Word};
+use crate::word::{Era, Kind, Word};
 use lb_types::Nanos;
 use std::sync::Arc;
 
@@ -148,24 +148,25 @@ impl Breaker {
     /// Says how an admitted call went: `elapsed` is how long it took, `now` when it ended. A call that began in another
     /// state than the present one counts nothing.
     #[inline]
+    #[allow(clippy::needless_pass_by_value)] // so that no ticket is settled twice
     pub fn settle(&self, ticket: Ticket, verdict: Verdict, elapsed: Nanos, now: Nanos) {
-        let era = ticket.0;
+        let Ticket(era) = ticket;
         match (era.kind(), verdict) {
             (Kind::Closed, Verdict::Cancelled) => {}
             (Kind::Closed, Verdict::Success) if self.rates.is_none() => {}
-            (Kind::Closed, _) => self.settle_closed(ticket, verdict == Verdict::Failure, elapsed, now),
-            (Kind::HalfOpen, _) => self.settle_probe(ticket, verdict, elapsed, now),
+            (Kind::Closed, _) => self.settle_closed(era, verdict == Verdict::Failure, elapsed, now),
+            (Kind::HalfOpen, _) => self.settle_probe(era, verdict, elapsed, now),
             // Forced: what calls do changes nothing. (An open breaker hands out no tickets.)
             (Kind::ForcedClosed | Kind::Open | Kind::ForcedOpen, _) => {}
         }
     }
 
-    fn settle_closed(&self, ticket: Ticket, failed: bool, elapsed: Nanos, now: Nanos) {
+    fn settle_closed(&self, era: Era, failed: bool, elapsed: Nanos, now: Nanos) {
         let word = self.load();
-        if word.era() != ticket.0 {
+        if word.era() != era {
             return;
         }
-        let generation = ticket.0.generation();
+        let generation = era.generation();
         let slow = self.is_slow(elapsed);
         let rate = self.rates.as_ref().and_then(|rates| rates.record(now, generation, failed, slow));
         let reached = (failed && self.recent.record(now, generation)).then_some(Reason::FailureThreshold);
@@ -175,14 +176,14 @@ impl Breaker {
         }
     }
 
-    fn settle_probe(&self, ticket: Ticket, verdict: Verdict, elapsed: Nanos, now: Nanos) {
+    fn settle_probe(&self, era: Era, verdict: Verdict, elapsed: Nanos, now: Nanos) {
         let (verdict, failure) = match verdict {
             Verdict::Success if self.is_slow(elapsed) => (Verdict::Failure, Reason::ProbeSlow),
             other => (other, Reason::ProbeFailed),
         };
         loop {
             let word = self.load();
-            if word.era() != ticket.0 {
+            if word.era() != era {
                 return;
             }
             let (next, reason) = match verdict {

@@ -9,7 +9,7 @@
 //! tenths of its length and all of it.
 
 use crate::settings::{SettingsError, count, duration};
-use crate::window::Counter;
+use crate::window::{Counter, Slice, Slicer};
 use lb_types::Nanos;
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// ```
 #[derive(Debug)]
 pub struct RetryBudget {
+    slicer: Slicer,
     requests: Counter,
     retries: Counter,
     percent: u64,
@@ -104,46 +105,54 @@ impl RetryBudget {
         settings.validate()?;
         let window = Nanos::from(settings.window);
         Ok(Self {
-            requests: Counter::new(window),
-            retries: Counter::new(window),
+            slicer: Slicer::new(window),
+            requests: Counter::new(),
+            retries: Counter::new(),
             percent: settings.percent.into(),
             minimum: u64::from(settings.min_per_second) * window.as_millis() / 1_000,
         })
     }
 
     /// Counts a request (its first try, not its retries).
+    #[inline]
     pub fn request(&self, now: Nanos) {
-        self.requests.add(now, 0);
+        self.requests.add(self.slicer.slice(now), GENERATION);
     }
 
     /// Withdraws one retry; `None`: the budget is spent. Say [`Retry::made`] when it is sent; dropped without, it is given
     /// back.
     pub fn try_retry(&self, now: Nanos) -> Option<Retry<'_>> {
-        self.retries.add(now, 0);
-        if u64::from(self.retries.sum(now, 0)) > self.limit(now) {
-            self.retries.take_back(now, 0);
-            return None;
-        }
-        Some(Retry { budget: self, withdrawn: now, made: false })
+        let slice = self.slicer.slice(now);
+        self.retries.add(slice, GENERATION);
+        let retry = Retry { budget: self, withdrawn: slice, made: false };
+        // Dropping it gives it back.
+        (u64::from(self.retries.sum(slice, GENERATION)) <= self.limit_in(slice)).then_some(retry)
     }
 
     /// How many retries there may be in the present window, those in it included.
     pub fn limit(&self, now: Nanos) -> u64 {
-        u64::from(self.requests.sum(now, 0)) * self.percent / 100 + self.minimum
+        self.limit_in(self.slicer.slice(now))
+    }
+
+    fn limit_in(&self, slice: Slice) -> u64 {
+        u64::from(self.requests.sum(slice, GENERATION)) * self.percent / 100 + self.minimum
     }
 
     /// How many retries are in the present window, waiting ones included.
     pub fn spent(&self, now: Nanos) -> u32 {
-        self.retries.sum(now, 0)
+        self.retries.sum(self.slicer.slice(now), GENERATION)
     }
 }
+
+/// A budget is never cleared, so that its counters need but one.
+const GENERATION: u32 = 0;
 
 /// One retry withdrawn from a budget.
 #[derive(Debug)]
 #[must_use = "dropped at once, it is given back"]
 pub struct Retry<'a> {
     budget: &'a RetryBudget,
-    withdrawn: Nanos,
+    withdrawn: Slice,
     made: bool,
 }
 
@@ -157,7 +166,7 @@ impl Retry<'_> {
 impl Drop for Retry<'_> {
     fn drop(&mut self) {
         if !self.made {
-            self.budget.retries.take_back(self.withdrawn, 0);
+            self.budget.retries.take_back(self.withdrawn, GENERATION);
         }
     }
 }

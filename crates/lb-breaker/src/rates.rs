@@ -16,7 +16,7 @@ pub(crate) struct Rates {
 
 #[derive(Debug)]
 enum Window {
-    Period(TimeWindow),
+    Period(Box<TimeWindow>),
     Calls(CountWindow),
 }
 
@@ -25,7 +25,9 @@ impl Rates {
     pub(crate) fn new(settings: &BreakerSettings) -> Option<Self> {
         settings.has_rates().then(|| Self {
             window: match settings.rate_window {
-                RateWindow::Period => Window::Period(TimeWindow::new(settings.monitoring_period.into())),
+                RateWindow::Period => {
+                    Window::Period(Box::new(TimeWindow::new(settings.monitoring_period.into())))
+                }
                 RateWindow::Calls(n) => Window::Calls(CountWindow::new(n)),
             },
             failure_rate: settings.failure_rate,
@@ -36,11 +38,13 @@ impl Rates {
 
     /// Counts a call; gives the rate that is now too high.
     pub(crate) fn record(&self, now: Nanos, generation: u32, failed: bool, slow: bool) -> Option<Reason> {
-        match &self.window {
-            Window::Period(window) => window.record(now, generation, failed, slow),
-            Window::Calls(window) => window.record(generation, failed, slow),
-        }
-        let totals = self.totals(now, generation);
+        let totals = match &self.window {
+            Window::Period(window) => window.record_and_look(now, generation, failed, slow)?,
+            Window::Calls(window) => {
+                window.record(generation, failed, slow);
+                window.totals(generation)
+            }
+        };
         let reached = |rate: Option<u8>, part| {
             rate.is_some_and(|percent| totals.reaches(part, percent, self.minimum_calls))
         };

@@ -13,7 +13,7 @@ pub const DURATION_MIN: Duration = Duration::from_millis(1);
 pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings of a [`Breaker`](crate::Breaker).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerSettings {
     /// This many failures within `monitoring_period` open it, default 5 (1–1 000). 0: only rates open it.

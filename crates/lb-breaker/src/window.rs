@@ -18,74 +18,92 @@ const COUNT_BITS: u32 = 22;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 const GENERATION: u32 = (1 << 10) - 1;
 
-/// Events in a sliding time window. A word is generation (10 bits), number of the bucket's time slice (32), count (22).
-#[derive(Debug)]
-pub(crate) struct Counter {
-    words: [AtomicU64; BUCKETS],
+/// Cuts time into the slices that buckets are of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slicer {
     width_ns: u64,
 }
 
-impl Counter {
+/// One slice of time: its number, and the bucket that it goes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    bucket: usize,
+    number: u32,
+}
+
+impl Slicer {
     pub(crate) fn new(period: Nanos) -> Self {
-        let words = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { words, width_ns: (period.0 / BUCKETS as u64).max(1) }
+        Self { width_ns: (period.0 / BUCKETS as u64).max(1) }
     }
 
-    fn slice(&self, now: Nanos) -> (usize, u32) {
-        let slice = now.0 / self.width_ns;
-        ((slice % BUCKETS as u64) as usize, slice as u32)
+    /// A division: done once for all that is counted at one instant.
+    #[inline]
+    pub(crate) fn slice(self, now: Nanos) -> Slice {
+        let number = now.0 / self.width_ns;
+        Slice { bucket: (number % BUCKETS as u64) as usize, number: number as u32 }
+    }
+}
+
+/// Events in a sliding time window. A word is generation (10 bits), number of the bucket's slice (32), count (22).
+#[derive(Debug)]
+pub(crate) struct Counter {
+    words: [AtomicU64; BUCKETS],
+}
+
+impl Counter {
+    pub(crate) fn new() -> Self {
+        Self { words: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     #[inline]
-    pub(crate) fn add(&self, now: Nanos, generation: u32) {
-        let (at, slice) = self.slice(now);
-        let tag = tag(generation, slice);
-        let mut word = self.words[at].load(SeqCst);
+    pub(crate) fn add(&self, slice: Slice, generation: u32) {
+        let tag = tag(generation, slice.number);
+        let bucket = &self.words[slice.bucket];
+        let mut word = bucket.load(SeqCst);
         loop {
             let next = if word >> COUNT_BITS == tag {
                 if word & COUNT == COUNT {
                     return;
                 }
                 word + 1
-            } else if is_ahead(word, generation, slice) {
+            } else if is_ahead(word, generation, slice.number) {
                 return;
             } else {
                 tag << COUNT_BITS | 1
             };
-            match self.words[at].compare_exchange_weak(word, next, SeqCst, SeqCst) {
+            match bucket.compare_exchange_weak(word, next, SeqCst, SeqCst) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
         }
     }
 
-    /// Takes back what was added at `then`; nothing if that has left the window.
-    pub(crate) fn take_back(&self, then: Nanos, generation: u32) {
-        let (at, slice) = self.slice(then);
-        let tag = tag(generation, slice);
-        let mut word = self.words[at].load(SeqCst);
+    /// Takes back what was added in `slice`; nothing if that has left the window.
+    pub(crate) fn take_back(&self, slice: Slice, generation: u32) {
+        let tag = tag(generation, slice.number);
+        let bucket = &self.words[slice.bucket];
+        let mut word = bucket.load(SeqCst);
         while word >> COUNT_BITS == tag && word & COUNT > 0 {
-            match self.words[at].compare_exchange_weak(word, word - 1, SeqCst, SeqCst) {
+            match bucket.compare_exchange_weak(word, word - 1, SeqCst, SeqCst) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
         }
     }
 
+    /// How many within the window that ends with `slice`.
     #[inline]
-    pub(crate) fn sum(&self, now: Nanos, generation: u32) -> u32 {
+    pub(crate) fn sum(&self, slice: Slice, generation: u32) -> u32 {
         fence_for_loom();
-        let (_, slice) = self.slice(now);
         let generation = u64::from(generation & GENERATION);
         let mut sum = 0;
         for word in &self.words {
             let word = word.load(SeqCst);
-            // A racer may be one slice ahead of this reader.
-            let age = slice.wrapping_sub((word >> COUNT_BITS) as u32) as i32;
-            if word >> (COUNT_BITS + 32) == generation && age.unsigned_abs() < BUCKETS as u32 {
-                // At most 10 × 4 194 303.
-                sum += (word & COUNT) as u32;
-            }
+            // A racer may be a slice ahead of this reader.
+            let age = slice.number.wrapping_sub((word >> COUNT_BITS) as u32) as i32;
+            let counts = word >> (COUNT_BITS + 32) == generation && age.unsigned_abs() < BUCKETS as u32;
+            // At most 10 × 4 194 303.
+            sum += if counts { (word & COUNT) as u32 } else { 0 };
         }
         sum
     }
@@ -154,6 +172,7 @@ impl Totals {
 /// ```
 #[derive(Debug)]
 pub struct TimeWindow {
+    slicer: Slicer,
     calls: Counter,
     failures: Counter,
     slow: Counter,
@@ -162,34 +181,58 @@ pub struct TimeWindow {
 impl TimeWindow {
     /// A window over `period` (below 10 ns it is 10 ns).
     pub fn new(period: Nanos) -> Self {
-        Self { calls: Counter::new(period), failures: Counter::new(period), slow: Counter::new(period) }
+        let [calls, failures, slow] = std::array::from_fn(|_| Counter::new());
+        Self { slicer: Slicer::new(period), calls, failures, slow }
     }
 
     /// Counts one call that ended at `now`.
-    #[inline]
     pub fn record(&self, now: Nanos, generation: u32, failed: bool, slow: bool) {
+        self.add(self.slicer.slice(now), generation, failed, slow);
+    }
+
+    /// Counts one call; gives what the window holds then, or `None` if not one call in it failed or was slow (which is most
+    /// of the time, and saves a sum).
+    #[inline]
+    pub(crate) fn record_and_look(
+        &self,
+        now: Nanos,
+        generation: u32,
+        failed: bool,
+        slow: bool,
+    ) -> Option<Totals> {
+        let slice = self.slicer.slice(now);
+        self.add(slice, generation, failed, slow);
+        let (failures, slow) = (self.failures.sum(slice, generation), self.slow.sum(slice, generation));
+        (failures > 0 || slow > 0).then(|| self.with_calls(slice, generation, failures, slow))
+    }
+
+    #[inline]
+    fn add(&self, slice: Slice, generation: u32, failed: bool, slow: bool) {
         // The call first: a reader that comes in between sees a rate too low, not one above 100 %.
-        self.calls.add(now, generation);
+        self.calls.add(slice, generation);
         if failed {
-            self.failures.add(now, generation);
+            self.failures.add(slice, generation);
         }
         if slow {
-            self.slow.add(now, generation);
+            self.slow.add(slice, generation);
         }
     }
 
     /// What the window holds at `now`.
-    #[inline]
     pub fn totals(&self, now: Nanos, generation: u32) -> Totals {
-        let (failures, slow) = (self.failures.sum(now, generation), self.slow.sum(now, generation));
-        Totals { calls: self.calls.sum(now, generation).max(failures).max(slow), failures, slow }
+        let slice = self.slicer.slice(now);
+        let (failures, slow) = (self.failures.sum(slice, generation), self.slow.sum(slice, generation));
+        self.with_calls(slice, generation, failures, slow)
+    }
+
+    fn with_calls(&self, slice: Slice, generation: u32, failures: u32, slow: u32) -> Totals {
+        Totals { calls: self.calls.sum(slice, generation).max(failures).max(slow), failures, slow }
     }
 }
 
 const FAILED: u32 = 1;
 const SLOW: u32 = 2;
-const TAKEN: u32 = 4;
-const TAG_SHIFT: u32 = 3;
+const VERDICT_BITS: u32 = 2;
 
 /// Totals over the last N calls. See the module's documentation.
 ///
@@ -204,7 +247,7 @@ const TAG_SHIFT: u32 = 3;
 /// ```
 #[derive(Debug)]
 pub struct CountWindow {
-    /// Generation (29 bits), taken, slow, failed.
+    /// Generation (29 bits), taken (1, so that an empty word is of no generation), slow, failed.
     words: Box<[AtomicU32]>,
     next: AtomicU32,
 }
@@ -224,24 +267,28 @@ impl CountWindow {
             Ok(at) | Err(at) => at,
         };
         let verdict = if failed { FAILED } else { 0 } | if slow { SLOW } else { 0 };
-        self.words[at as usize].store(generation << TAG_SHIFT | TAKEN | verdict, SeqCst);
+        self.words[at as usize].store(call_tag(generation) << VERDICT_BITS | verdict, SeqCst);
     }
 
     /// What the window holds.
     pub fn totals(&self, generation: u32) -> Totals {
         fence_for_loom();
-        let tag = generation << TAG_SHIFT >> TAG_SHIFT;
+        let tag = call_tag(generation);
         let mut totals = Totals::default();
         for word in &self.words {
             let word = word.load(SeqCst);
-            if word & TAKEN != 0 && word >> TAG_SHIFT == tag {
-                totals.calls += 1;
-                totals.failures += word & FAILED;
-                totals.slow += (word & SLOW) / SLOW;
-            }
+            let counts = u32::from(word >> VERDICT_BITS == tag);
+            totals.calls += counts;
+            totals.failures += counts & word;
+            totals.slow += counts & word >> 1;
         }
         totals
     }
+}
+
+/// What the word of a call of this generation begins with.
+fn call_tag(generation: u32) -> u32 {
+    (generation << 1 | 1) & (u32::MAX >> VERDICT_BITS)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -285,10 +332,11 @@ mod tests {
 
     #[test]
     fn counts_saturate() {
-        let counter = Counter::new(Nanos::from_secs(10));
+        let counter = Counter::new();
+        let slice = Slicer::new(Nanos::from_secs(10)).slice(Nanos::ZERO);
         counter.words[0].store(COUNT, SeqCst);
-        counter.add(Nanos::ZERO, 0);
-        assert_eq!(counter.sum(Nanos::ZERO, 0), COUNT as u32);
+        counter.add(slice, 0);
+        assert_eq!(counter.sum(slice, 0), COUNT as u32);
     }
 
     proptest! {

@@ -62,7 +62,7 @@ fn two_failures_at_a_threshold_of_two_open_it_once() {
 
 #[test]
 fn three_threads_four_failures_at_a_threshold_of_four() {
-    model(Some(3), || {
+    model(Some(4), || {
         let (breaker, log) = breaker(BreakerSettings::new().failure_threshold(4));
         fail(&breaker, Nanos::ZERO);
         let others = [1, 2].map(|ms| {
@@ -81,7 +81,7 @@ fn three_threads_four_failures_at_a_threshold_of_four() {
 #[test]
 fn two_failures_by_rate_open_it_once() {
     let settings = || BreakerSettings::new().failure_threshold(0).failure_rate(100).minimum_calls(2);
-    model(Some(3), move || {
+    model(None, move || {
         let (breaker, log) = breaker(settings());
         let other = thread::spawn({
             let breaker = breaker.clone();
@@ -114,7 +114,7 @@ fn one_thread_half_opens_it_and_one_probe_is_let_in() {
 
 #[test]
 fn probes_never_exceed_the_bound_and_come_back_when_cancelled() {
-    model(Some(4), || {
+    model(Some(5), || {
         let (breaker, _) = breaker(one().success_threshold(2).half_open_probes(1));
         fail(&breaker, Nanos::ZERO);
         assert!(breaker.early_half_open());
@@ -217,7 +217,7 @@ fn forcing_it_wins_against_a_failure() {
 /// Two calls take over a bucket from the window before.
 #[test]
 fn a_bucket_that_changes_hands_loses_no_call() {
-    model(Some(3), || {
+    model(None, || {
         let window = Arc::new(TimeWindow::new(Nanos::from_secs(10)));
         window.record(Nanos::from_secs(1), 0, true, false);
         let other = thread::spawn({
@@ -248,7 +248,7 @@ fn the_last_n_calls_are_n() {
 
 #[test]
 fn a_retry_budget_is_never_exceeded_and_what_is_refused_comes_back() {
-    model(Some(2), || {
+    model(Some(4), || {
         let settings =
             BudgetSettings::new().percent(0).min_per_second(1).window(std::time::Duration::from_secs(1));
         let budget = Arc::new(RetryBudget::new(settings).unwrap());

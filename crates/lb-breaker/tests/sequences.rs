@@ -179,32 +179,33 @@ impl World {
     fn step(&mut self, step: &str) -> Result<(), String> {
         let now = self.clock.now();
         match step {
-            "closed" | "open" | "half" => equal(short(self.breaker.state(now)), step),
-            "open!" => Ok(self.breaker.force_open()),
-            "close!" => Ok(self.breaker.force_close()),
-            "reset!" => Ok(self.breaker.reset()),
-            "early!" | "early?" => equal(self.breaker.early_half_open(), step == "early!"),
+            "closed" | "open" | "half" => return equal(short(self.breaker.state(now)), step),
+            "open!" => self.breaker.force_open(),
+            "close!" => self.breaker.force_close(),
+            "reset!" => self.breaker.reset(),
+            "early!" | "early?" => return equal(self.breaker.early_half_open(), step == "early!"),
             _ if step.starts_with('@') => {
                 let to = time(&step[1..])?;
                 if to < now {
                     return Err("time goes forward".into());
                 }
-                Ok(self.clock.advance(to - now))
+                self.clock.advance(to - now);
             }
             _ if step.starts_with('>') => {
                 let told = self.told.lock().unwrap().pop_front();
-                equal(told.as_deref(), Some(&step[1..]))
+                return equal(told.as_deref(), Some(&step[1..]));
             }
             _ if step == "no" || step.starts_with("no:") => {
                 let refused = self.breaker.try_acquire(now).err().ok_or("it was admitted")?;
                 match step.strip_prefix("no:") {
-                    None => Ok(()),
-                    Some("?") => equal(refused.retry_after, None),
-                    Some(after) => equal(refused.retry_after, Some(time(after)?)),
+                    None => {}
+                    Some("?") => return equal(refused.retry_after, None),
+                    Some(after) => return equal(refused.retry_after, Some(time(after)?)),
                 }
             }
-            _ => self.calls(step),
+            _ => return self.calls(step),
         }
+        Ok(())
     }
 
     fn calls(&mut self, step: &str) -> Result<(), String> {
@@ -258,6 +259,7 @@ fn time(text: &str) -> Result<Nanos, String> {
     Ok(Nanos((number * unit).round() as u64))
 }
 
+#[allow(clippy::needless_pass_by_value)] // literals stand at the calls
 fn equal<T: PartialEq + std::fmt::Debug>(is: T, should: T) -> Result<(), String> {
     if is == should { Ok(()) } else { Err(format!("is {is:?}, should be {should:?}")) }
 }
