@@ -8,7 +8,7 @@
 //!
 //! Time is in whole ms: a failure counts while it is less than the period old by that measure.
 
-use crate::sync::{AtomicU64, Ordering::SeqCst, fence_for_loom};
+use crate::sync::{AtomicU64, Ordering::SeqCst};
 use crate::word::is_later;
 use lb_types::Nanos;
 
@@ -37,7 +37,6 @@ impl Recent {
                 break;
             }
         }
-        fence_for_loom();
         !self.words.is_empty() && self.count(now, generation) == self.words.len() as u32
     }
 
