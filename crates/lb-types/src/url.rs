@@ -32,8 +32,8 @@ impl Scheme {
     }
 }
 
-/// A host: a literal address or a name to resolve.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A host: a literal address or a name to resolve. Addresses sort before names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// An address, needing no resolver.
     Ip(IpAddr),

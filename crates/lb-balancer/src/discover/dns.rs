@@ -5,9 +5,8 @@
 //! and also an answer without records, is an error: the last good list stays. Where only one of A and AAAA cannot be had, the addresses
 //! of that family stay what they were.
 //!
-//! SRV (RFC 2782): weight and priority are the backend's; a weight of 0 counts as 1; priorities become levels 0, 1, 2 … in their order.
-//! A target stays a name (`http://target:port`), resolved by whoever connects. It lacks https backends, and records that point
-//! to DNS names by way of other SRV records.
+//! What records become is [`lb_core::discover::dns`]'s to say. An SRV target stays a name (`http://target:port`), resolved by whoever
+//! connects. It lacks https backends.
 
 use super::follow::jittered;
 use super::{Discover, DiscoverError, DiscoverFuture};
@@ -18,8 +17,9 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use lb_core::discover::dns::{SrvRecord, from_addresses, from_srv};
 use lb_types::{Backend, BackendUrl};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -137,10 +137,10 @@ impl DnsDiscovery {
                 let answer = resolver.lookup(self.name.clone(), RecordType::SRV).await;
                 let answer = answer.map_err(|e| self.lookup_error("SRV", &e))?;
                 let records = answer.answers().iter().filter_map(|r| match &r.data {
-                    RData::SRV(srv) => Some(srv),
+                    RData::SRV(srv) => Some(unresolved(srv)),
                     _ => None,
                 });
-                (from_srv(records)?, ttl(&answer))
+                (from_srv(&records.collect::<Vec<_>>(), &template()), ttl(&answer))
             }
         };
         if list.is_empty() {
@@ -178,7 +178,9 @@ impl DnsDiscovery {
                 Err(_) => {}
             }
         }
-        Ok((from_addresses(self.known.iter().flatten().copied(), port)?, shortest))
+        let known: Vec<_> = self.known.iter().flatten().copied().collect();
+        let name = self.name.to_ascii();
+        Ok((from_addresses(name.trim_end_matches('.'), &known, port, &template()), shortest))
     }
 }
 
@@ -225,61 +227,20 @@ fn ttl(answer: &Lookup) -> Duration {
     Duration::from_secs(shortest.into()).clamp(TTL_MIN, TTL_MAX)
 }
 
-fn backend(host: &str, port: u16) -> Result<Backend, DiscoverError> {
-    let url = BackendUrl::http(host, port).map_err(|e| DiscoverError::Content(e.to_string()))?;
-    Ok(Backend::new(url.default_id(), url))
+/// What discovered backends have in common; the host stands for each one's own.
+fn template() -> Backend {
+    Backend::new("", BackendUrl::http("localhost", 80).expect("a host name and a port that is not 0"))
 }
 
-/// A backend for each address, its id the address with the port.
-fn from_addresses(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Result<Vec<Backend>, DiscoverError> {
-    addresses.map(|ip| backend(&ip.to_string(), port)).collect()
-}
-
-/// A backend for each target and port; where one is there twice, its best priority counts. A target of `.` means that the service is
-/// not to be had there.
-fn from_srv<'a>(records: impl Iterator<Item = &'a SRV>) -> Result<Vec<Backend>, DiscoverError> {
-    let mut best = BTreeMap::<(String, u16), (u16, u16)>::new();
-    for srv in records.filter(|s| !s.target.is_root()) {
-        let host = srv.target.to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        let new = (srv.priority, srv.weight);
-        let entry = best.entry((host, srv.port)).or_insert(new);
-        if new.0 < entry.0 {
-            *entry = new;
-        }
-    }
-    let levels: BTreeSet<u16> = best.values().map(|&(priority, _)| priority).collect();
-    let list = best.into_iter().map(|((host, port), (priority, weight))| {
-        let level = levels.iter().take_while(|&&l| l < priority).count() as u32;
-        Ok(backend(&host, port)?.weight(u32::from(weight).max(1)).priority(level))
-    });
-    list.collect()
+/// The target stays a name.
+fn unresolved(srv: &SRV) -> SrvRecord {
+    let SRV { priority, weight, port, ref target, .. } = *srv;
+    SrvRecord { priority, weight, port, target: target.to_ascii(), addresses: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn srv(priority: u16, weight: u16, port: u16, target: &str) -> SRV {
-        SRV::new(priority, weight, port, Name::from_ascii(target).unwrap())
-    }
-
-    #[test]
-    fn srv_records_become_backends_with_levels() {
-        let records = [
-            srv(20, 5, 81, "B.internal."),
-            srv(10, 0, 80, "a.internal."),
-            srv(10, 7, 80, "c.internal."),
-            srv(30, 7, 80, "c.internal."),
-            srv(0, 0, 80, "."),
-        ];
-        let list = from_srv(records.iter()).unwrap();
-        let seen: Vec<_> = list.iter().map(|b| (b.url.to_string(), b.weight, b.priority)).collect();
-        let wanted =
-            [("http://a.internal:80", 1, 0), ("http://b.internal:81", 5, 1), ("http://c.internal:80", 7, 0)];
-        assert_eq!(seen, wanted.map(|(u, w, p)| (u.to_owned(), w, p)));
-        assert_eq!(list[1].id, "b.internal:81");
-        assert!(from_srv([srv(0, 0, 0, "a.")].iter()).is_err(), "no port 0");
-    }
 
     #[test]
     fn bad_names_and_ports_are_refused() {

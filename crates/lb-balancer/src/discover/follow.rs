@@ -1,9 +1,12 @@
 //! Follows one source: asks, applies the difference, remembers how it stands.
 
-use super::reconcile::{Owned, reconcile};
 use super::{Discover, DiscoverError, DiscoveryStatus};
 use crate::balancer::LoadBalancer;
+use lb_core::PoolError;
+use lb_core::discover::{self, Rejected};
 use lb_types::Backend;
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +26,7 @@ pub(crate) struct Source {
 
 struct AtWork {
     discover: Box<dyn Discover>,
-    owned: Owned,
+    brought: discover::Source,
 }
 
 impl Source {
@@ -37,7 +40,9 @@ impl Source {
             last_change: None,
             last_error: None,
         };
-        let at_work = tokio::sync::Mutex::new(AtWork { discover, owned: Owned::new() });
+        // A source that does not mean an empty list gives an error in its place.
+        let brought = discover::Source::default().allow_empty();
+        let at_work = tokio::sync::Mutex::new(AtWork { discover, brought });
         Self { status: Mutex::new(status), at_work }
     }
 
@@ -57,10 +62,10 @@ impl LoadBalancer {
 /// Follows `source` until it is dropped.
 pub(crate) async fn follow(lb: LoadBalancer, source: Arc<Source>) {
     let mut at_work = source.at_work.lock().await;
-    let AtWork { discover, owned } = &mut *at_work;
+    let AtWork { discover, brought } = &mut *at_work;
     let mut pause = RETRY_MIN;
     loop {
-        match discover.next().await.and_then(|list| take(&lb, owned, list)) {
+        match discover.next().await.and_then(|list| take(&lb, brought, list)) {
             Ok(taken) => {
                 pause = RETRY_MIN;
                 let mut status = source.status();
@@ -69,7 +74,7 @@ pub(crate) async fn follow(lb: LoadBalancer, source: Arc<Source>) {
                 if taken.changed {
                     status.last_change = status.last_success;
                 }
-                status.backends = owned.len();
+                status.backends = brought.owned().count();
                 status.last_error = taken.complaint;
             }
             Err(e) => {
@@ -93,25 +98,36 @@ struct Taken {
 }
 
 /// Makes the pool's part that is this source's what `list` says.
-fn take(lb: &LoadBalancer, owned: &mut Owned, list: Vec<Backend>) -> Result<Taken, DiscoverError> {
+fn take(
+    lb: &LoadBalancer,
+    brought: &mut discover::Source,
+    list: Vec<Backend>,
+) -> Result<Taken, DiscoverError> {
+    let refuse = |e: &dyn Display| DiscoverError::Content(e.to_string());
     if list.len() > BACKENDS_MAX {
-        return Err(DiscoverError::Content(format!("{} backends are more than {BACKENDS_MAX}", list.len())));
+        return Err(refuse(&format!("{} backends are more than {BACKENDS_MAX}", list.len())));
     }
-    let mut ids = std::collections::BTreeSet::new();
-    if let Some(twice) = list.iter().find(|b| !ids.insert(&b.id)) {
-        return Err(DiscoverError::Content(format!("backend id \"{}\" is used twice", twice.id)));
+    let mut plan = brought.plan(&lb.all_backends(), Ok::<_, Infallible>(list));
+    // What is another's is left alone; a list with any other fault is refused whole.
+    for (id, why) in &plan.report.rejected {
+        match why {
+            Rejected::Taken => {}
+            Rejected::Twice => return Err(refuse(&PoolError::DuplicateId(id.clone()))),
+            Rejected::EmptyId => return Err(refuse(&PoolError::EmptyId)),
+            why => return Err(refuse(why)),
+        }
     }
-    let snapshot = lb.pool().snapshot_full();
-    let step = reconcile(owned, list, |id| snapshot.get(id).is_some());
-    let changed = !step.changes.is_empty();
+    let changes = std::mem::take(&mut plan.changes);
+    let changed = !changes.is_empty();
     if changed {
-        lb.apply(step.changes).map_err(|e| DiscoverError::Content(e.to_string()))?;
+        lb.apply(changes).map_err(|e| refuse(&e))?;
     }
-    *owned = step.owned;
-    let complaint = step.foreign.first().map(|id| {
+    brought.commit(&plan);
+    let taken = &plan.report.rejected;
+    let complaint = taken.first().map(|(id, _)| {
         format!(
             "{} of the list's ids are in the pool already and were left alone, such as \"{id}\"",
-            step.foreign.len()
+            taken.len()
         )
     });
     Ok(Taken { changed, complaint })

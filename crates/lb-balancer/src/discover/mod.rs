@@ -2,14 +2,14 @@
 //!
 //! A [`Discover`] source yields whole lists; the balancer keeps what the last good one named, changes its pool by the difference,
 //! and lets errors change nothing but the [`DiscoveryStatus`]. A source owns the ids it brought: it never changes or removes a backend
-//! that was configured, added by hand, or brought by another source.
+//! that was configured, added by hand, or brought by another source. What records and lists amount to is worked out by the pure half,
+//! [`lb_core::discover`].
 
 #[cfg(feature = "discovery-dns")]
 mod dns;
 #[cfg(feature = "discovery-file")]
 mod file;
 mod follow;
-mod reconcile;
 
 #[cfg(feature = "discovery-dns")]
 pub use dns::{DnsDiscovery, DnsRecords, TTL_MAX, TTL_MIN};

@@ -106,6 +106,7 @@ async fn lists_that_cannot_be_are_refused_whole() {
     let running = lb.start().unwrap();
     let bad = [
         (vec![backend("a"), backend("a")], "backend id \"a\" is used twice"),
+        (vec![backend("a"), Backend::new("", backend("b").url)], "a backend id must not be empty"),
         (vec![backend("a").weight(0)], "all 1 backends have weight 0"),
     ];
     for (n, (list, wanted)) in bad.into_iter().enumerate() {

@@ -100,7 +100,7 @@ async fn srv_records_bring_ports_weights_and_levels() {
     until_ids(&lb, &["a.internal:81", "b.internal:82", "c.internal:83"]).await;
     let of = |b: &Arc<Backend>| (b.url.to_string(), b.weight, b.priority);
     let wanted =
-        [("http://a.internal:81", 3, 0), ("http://b.internal:82", 1, 0), ("http://c.internal:83", 7, 1)];
+        [("http://a.internal:81", 360, 0), ("http://b.internal:82", 1, 0), ("http://c.internal:83", 1, 1)];
     let mut seen: Vec<_> = lb.all_backends().iter().map(of).collect();
     seen.sort();
     assert_eq!(seen, wanted.map(|(u, w, p)| (u.to_owned(), w, p)));

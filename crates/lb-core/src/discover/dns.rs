@@ -1,9 +1,9 @@
 //! DNS answers as backends.
 //!
-//! Ids are `ip:port`, so that a backend keeps its counters, its health and its breaker while its address stays in the answer,
+//! Ids are `host:port`, so that a backend keeps its counters, its health and its breaker while its host stays in the answer,
 //! in whatever order resolvers rotate it. Lists come out sorted and without repetitions: equal answers give equal lists.
 
-use lb_types::{Backend, Scheme};
+use lb_types::{Address, Backend, Host};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ pub const NAME_KEY: &str = "dns";
 /// up to 6, and by 8, 10 and 12.
 const UNIT: u64 = 120;
 
-/// One SRV record with what its target resolves to.
+/// One SRV record, with what its target resolves to if somebody has asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SrvRecord {
     /// Lower ones first; spill-over levels are made of them.
@@ -23,47 +23,54 @@ pub struct SrvRecord {
     pub weight: u16,
     /// The port; a record with port 0 is left out.
     pub port: u16,
-    /// The host's name; `.` says that the service is not there, and is left out.
+    /// The host's name; `.` says that the service is not there, and is left out, as is what no URL can hold.
     pub target: String,
-    /// The target's addresses; a record without any is left out.
-    pub addresses: Vec<IpAddr>,
+    /// The target's addresses: each is a backend, and a record with an empty list is left out. `None`: not resolved; the target's
+    /// name is the one backend's host, for whoever connects to resolve.
+    pub addresses: Option<Vec<IpAddr>>,
 }
 
 /// The backends of an A/AAAA answer for `name`: one an address, all as `template` says (scheme, base path, weight, limits, metadata …)
 /// but for id, address and the metadata entry [`NAME_KEY`]. A `port` of 0 gives none.
 pub fn from_addresses(name: &str, addresses: &[IpAddr], port: u16, template: &Backend) -> Vec<Backend> {
     let all: BTreeMap<IpAddr, ()> = addresses.iter().map(|ip| (ip.to_canonical(), ())).collect();
-    all.into_keys().filter_map(|ip| backend(name, ip, port, template)).collect()
+    all.into_keys().filter_map(|ip| backend(name, &Host::Ip(ip), port, template)).collect()
 }
 
 /// The backends of an SRV answer (RFC 2782), otherwise as [`from_addresses`].
 ///
-/// Priorities become the levels `template.priority`, + 1, + 2 …, in their order. Weights hold within their priority: where all are 0 all
-/// are equal; beside greater ones, 0 counts as 1/120. A target with several addresses divides its weight among them (rounded to 1/120,
-/// at least that). An address and port named twice belongs to its first priority, with the sum of its weights there.
+/// Priorities become the levels `template.priority`, + 1, + 2 …, in their order, without gaps. Weights hold within their priority: where
+/// all are 0 all are equal; beside greater ones, 0 counts as 1/120. A target with several addresses divides its weight among them
+/// (rounded to 1/120, at least that). A host and port named twice belongs to its first priority, with the sum of its weights there.
 pub fn from_srv(records: &[SrvRecord], template: &Backend) -> Vec<Backend> {
     let mut levels = BTreeMap::<u16, Vec<&SrvRecord>>::new();
-    for r in records.iter().filter(|r| r.port != 0 && r.target != "." && !r.addresses.is_empty()) {
-        levels.entry(r.priority).or_default().push(r);
+    for r in records.iter().filter(|r| r.target != ".") {
+        if places(r).first().is_some_and(|(host, port)| backend("", host, *port, template).is_some()) {
+            levels.entry(r.priority).or_default().push(r);
+        }
     }
     let mut seen = std::collections::BTreeSet::new();
     let mut all = vec![];
-    for (level, records) in (0u32..).zip(levels.into_values()) {
-        let mut weights = BTreeMap::<(IpAddr, u16), (u64, &str)>::new();
+    let mut level = template.priority;
+    for records in levels.into_values() {
+        let mut weights = BTreeMap::<(Host, u16), (u64, &str)>::new();
         for (r, weight) in records.iter().flat_map(|r| shares(r, &records)) {
             for place in places(r) {
                 weights.entry(place).or_insert((0, &r.target)).0 += weight;
             }
         }
-        weights.retain(|place, _| seen.insert(*place));
-        let divisor = weights.values().fold(0, |a, w| gcd(a, w.0)).max(1);
-        for ((ip, port), (weight, target)) in weights {
-            let b = backend(target.trim_end_matches('.'), ip, port, template);
-            all.extend(b.map(|b| {
-                b.weight(u32::try_from(weight / divisor).unwrap_or(u32::MAX))
-                    .priority(template.priority.saturating_add(level))
-            }));
+        weights.retain(|place, _| seen.insert(place.clone()));
+        if weights.is_empty() {
+            continue;
         }
+        let divisor = weights.values().fold(0, |a, w| gcd(a, w.0)).max(1);
+        for ((host, port), (weight, target)) in weights {
+            let b = backend(target.trim_end_matches('.'), &host, port, template);
+            all.extend(
+                b.map(|b| b.weight(u32::try_from(weight / divisor).unwrap_or(u32::MAX)).priority(level)),
+            );
+        }
+        level = level.saturating_add(1);
     }
     all
 }
@@ -75,8 +82,13 @@ fn shares<'a>(r: &'a SrvRecord, level: &[&SrvRecord]) -> Option<(&'a SrvRecord, 
     Some((r, (weight / places(r).len() as u64).max(1)))
 }
 
-fn places(r: &SrvRecord) -> Vec<(IpAddr, u16)> {
-    let mut all: Vec<_> = r.addresses.iter().map(|ip| (ip.to_canonical(), r.port)).collect();
+/// Where a record leads: its addresses, or its target's name.
+fn places(r: &SrvRecord) -> Vec<(Host, u16)> {
+    let Some(addresses) = &r.addresses else {
+        let name = r.target.trim_end_matches('.').to_ascii_lowercase();
+        return vec![(name.parse().map_or_else(|_| Host::Name(name.into()), Host::Ip), r.port)];
+    };
+    let mut all: Vec<_> = addresses.iter().map(|ip| (Host::Ip(ip.to_canonical()), r.port)).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -86,14 +98,14 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn backend(name: &str, ip: IpAddr, port: u16, template: &Backend) -> Option<Backend> {
-    let host = std::net::SocketAddr::new(ip, port);
-    let scheme = match template.url.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
+fn backend(name: &str, host: &Host, port: u16, template: &Backend) -> Option<Backend> {
+    let (scheme, base) = (template.url.scheme().as_str(), template.url.base_path());
     let mut b = template.clone();
-    b.url = format!("{scheme}://{host}{}", template.url.base_path()).parse().ok()?;
+    b.url = format!("{scheme}://{host}:{port}{base}").parse().ok()?;
+    // A DNS name may hold a `/` or an `@`: then the URL is of another host.
+    if *b.url.address() != (Address::Tcp { host: host.clone(), port }) {
+        return None;
+    }
     b.id = b.url.default_id().into();
     Some(b.metadata(NAME_KEY, name))
 }
@@ -114,7 +126,7 @@ mod tests {
     }
 
     fn srv(priority: u16, weight: u16, port: u16, addresses: &[&str]) -> SrvRecord {
-        let addresses = addresses.iter().map(|a| ip(a)).collect();
+        let addresses = Some(addresses.iter().map(|a| ip(a)).collect());
         SrvRecord { priority, weight, port, target: "h.internal.".to_owned(), addresses }
     }
 
@@ -166,10 +178,41 @@ mod tests {
         assert_eq!(of(&[absent, srv(0, 1, 0, &["10.0.0.1"]), srv(0, 1, 80, &[])]), []);
     }
 
+    #[test]
+    fn a_target_that_was_not_resolved_stays_a_name() {
+        let named = |priority, weight, port, target: &str| SrvRecord {
+            target: target.to_owned(),
+            addresses: None,
+            ..srv(priority, weight, port, &[])
+        };
+        let records = [
+            named(20, 5, 81, "B.internal."),
+            named(15, 7, 80, "c.internal"),
+            named(5, 7, 80, "no/host"),
+            named(10, 0, 80, "a.internal."),
+            named(10, 7, 80, "C.internal."),
+            named(10, 7, 80, "no host"),
+            named(0, 0, 80, "."),
+        ];
+        let b = |id: &str, weight, priority| (id.to_owned(), weight, priority);
+        assert_eq!(
+            of(&records),
+            [b("a.internal:80", 1, 2), b("c.internal:80", 840, 2), b("b.internal:81", 1, 3)]
+        );
+        let all = from_srv(&records[..1], &template());
+        assert_eq!(all[0].url.to_string(), "https://b.internal:81/base");
+        // A name that is an address is the same backend as the address.
+        let both = [named(1, 1, 80, "10.0.0.1"), srv(1, 1, 80, &["10.0.0.1"])];
+        assert_eq!(of(&both), [b("10.0.0.1:80", 1, 2)]);
+    }
+
     proptest! {
         #[test]
         fn the_order_of_an_answer_does_not_matter(
-            records in prop::collection::vec((0u16..3, 0u16..5, 1u16..3, prop::collection::vec(0u8..6, 0..4)), 0..8),
+            records in {
+                let addresses = prop::option::of(prop::collection::vec(0u8..6, 0..4));
+                prop::collection::vec((0u16..3, 0u16..5, 1u16..3, addresses), 0..8)
+            },
             seed: u64,
         ) {
             let mut all: Vec<_> = records.iter().map(|(p, w, port, ips)| SrvRecord {
@@ -177,7 +220,7 @@ mod tests {
                 weight: *w,
                 port: *port,
                 target: "t".to_owned(),
-                addresses: ips.iter().map(|i| IpAddr::from([10, 0, 0, *i])).collect(),
+                addresses: ips.as_ref().map(|ips| ips.iter().map(|i| IpAddr::from([10, 0, 0, *i])).collect()),
             }).collect();
             let before = from_srv(&all, &template());
             fastrand::Rng::with_seed(seed).shuffle(&mut all);

@@ -6,7 +6,7 @@
 //!
 //! **No answer keeps the last good one**: an error does, and so does an empty list (for DNS: NXDOMAIN, or a name without
 //! addresses). An empty answer is far more often a mistake somewhere than the wish to have no backends, and active health checks take
-//! out what is really gone. Both are reported.
+//! out what is really gone. Both are reported. Where an empty list can only be meant, [`Source::allow_empty`] takes it.
 
 use crate::error::PoolError;
 use crate::pool::{Change, Pool};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 pub struct Source {
     /// As it stood in the last good list.
     owned: BTreeMap<BackendId, Backend>,
+    allow_empty: bool,
 }
 
 /// What a list changes; see [`Source::plan`].
@@ -82,6 +83,13 @@ impl fmt::Display for Notice {
 }
 
 impl Source {
+    /// Takes an empty list for an answer like any other: every backend of this source goes.
+    #[must_use]
+    pub fn allow_empty(mut self) -> Self {
+        self.allow_empty = true;
+        self
+    }
+
     /// The ids of the backends that this source brought.
     pub fn owned(&self) -> impl Iterator<Item = &BackendId> {
         self.owned.keys()
@@ -97,14 +105,15 @@ impl Source {
         };
         let wanted = match answer {
             Err(e) => return keep(Notice::Failed(e.to_string())),
-            Ok(list) if list.is_empty() => return keep(Notice::Empty),
+            Ok(list) if list.is_empty() && !self.allow_empty => return keep(Notice::Empty),
             Ok(list) => list,
         };
         let present: BTreeSet<&BackendId> = present.iter().map(|b| &b.id).collect();
         let mut plan = Plan::default();
+        let mut named = BTreeSet::new();
         for b in wanted {
             let id = b.id.clone();
-            if let Some(why) = self.rejection(&b, &present, &plan.owned) {
+            if let Some(why) = self.rejection(&id, &present, !named.insert(id.clone())) {
                 plan.report.rejected.push((id, why));
                 continue;
             }
@@ -128,17 +137,12 @@ impl Source {
         plan
     }
 
-    fn rejection(
-        &self,
-        b: &Backend,
-        present: &BTreeSet<&BackendId>,
-        named: &BTreeMap<BackendId, Backend>,
-    ) -> Option<Rejected> {
-        if b.id.as_str().is_empty() {
+    fn rejection(&self, id: &BackendId, present: &BTreeSet<&BackendId>, twice: bool) -> Option<Rejected> {
+        if id.as_str().is_empty() {
             Some(Rejected::EmptyId)
-        } else if named.contains_key(&b.id) {
+        } else if twice {
             Some(Rejected::Twice)
-        } else if present.contains(&b.id) && !self.owned.contains_key(&b.id) {
+        } else if present.contains(id) && !self.owned.contains_key(id) {
             Some(Rejected::Taken)
         } else {
             None
@@ -214,9 +218,11 @@ mod tests {
     fn a_source_leaves_others_alone_and_reports_a_collision() {
         let pool = pool(vec![backend(1, 5)]);
         let (mut one, mut two) = (Source::default(), Source::default());
-        let report =
-            one.apply_to(&pool, Answer::Ok(vec![backend(1, 9), backend(2, 1), backend(2, 3)])).unwrap();
-        assert_eq!(report.rejected, [("b1".into(), Rejected::Taken), ("b2".into(), Rejected::Twice)]);
+        let report = one
+            .apply_to(&pool, Answer::Ok([(1, 9), (2, 1), (2, 3), (1, 9)].map(|(i, w)| backend(i, w)).into()))
+            .unwrap();
+        let why = [("b1", Rejected::Taken), ("b2", Rejected::Twice), ("b1", Rejected::Twice)];
+        assert_eq!(report.rejected, why.map(|(id, why)| (id.into(), why)));
         two.apply_to(&pool, Answer::Ok(vec![backend(3, 1), backend(2, 7)])).unwrap();
         assert_eq!(specs(&pool), [backend(1, 5), backend(2, 1), backend(3, 1)]);
         let report = one.apply_to(&pool, Answer::Ok(vec![backend(4, 1)])).unwrap();
@@ -285,10 +291,14 @@ mod tests {
         #[test]
         fn applying_the_changes_yields_the_wanted_list(
             lists in prop::collection::vec(prop::collection::vec(any_backend(), 0..8), 1..6),
+            allow_empty: bool,
         ) {
             let fixed = vec![backend(8, 3), backend(200, 1)];
             let pool = pool(fixed.clone());
             let mut source = Source::default();
+            if allow_empty {
+                source = source.allow_empty();
+            }
             let mut last = vec![];
             for list in lists {
                 // What must come out: the first of each id that is not the configuration's.
@@ -296,7 +306,7 @@ mod tests {
                 for b in list.iter().filter(|b| b.id != "b8") {
                     wanted.entry(b.id.clone()).or_insert_with(|| b.clone());
                 }
-                if !list.is_empty() {
+                if allow_empty || !list.is_empty() {
                     last = wanted.into_values().collect();
                 }
                 source.apply_to(&pool, Answer::Ok(list)).unwrap();
