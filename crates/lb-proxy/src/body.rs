@@ -19,7 +19,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) enum ReqBody<B> {
     Empty,
-    Stream(Upload<B>),
+    /// Boxed, because the request is moved a dozen times on its way and most have no body.
+    Stream(Box<Upload<B>>),
 }
 
 /// A client's body and what is known of its progress.
@@ -82,7 +83,7 @@ impl<B> ReqBody<B> {
         body_timeout: Duration,
         first_byte_timeout: Duration,
     ) -> Self {
-        Self::Stream(Upload { body, progress, watch, body_timeout, first_byte_timeout })
+        Self::Stream(Box::new(Upload { body, progress, watch, body_timeout, first_byte_timeout }))
     }
 }
 
@@ -251,7 +252,7 @@ impl<B: RequestBody> Streaming<B> {
                 Poll::Ready(Some(Err(self.fail(error))))
             }
             Poll::Pending => {
-                self.watch.register(cx.waker());
+                self.watch.register_request(cx.waker());
                 if !self.armed || self.watch.phase() != Phase::BackendBody {
                     (self.waited, self.armed) = (true, true);
                     self.watch.arm(Phase::BackendBody, self.watch.now(), self.worker.settings.idle_timeout);

@@ -324,7 +324,7 @@ impl<B: RequestBody> Proxy<B> {
                 p.release();
                 held = None;
             }
-            watch.register(cx.waker());
+            watch.register_request(cx.waker());
             if !watch.is_due() {
                 return Poll::Pending;
             }

@@ -46,8 +46,12 @@ pub(crate) struct Watch {
     flushed: AtomicBool,
     /// All that was read is whole messages.
     between: AtomicBool,
-    /// Since when the connection is idle, in the order of its worker's connections; 0 = it is not.
+    /// When the connection last went idle, in the order of its worker's connections; 0 = never.
     ticket: AtomicU64,
+    /// It has served a request since it was last found idle.
+    served: AtomicBool,
+    /// A connection's driver registers its task: requests need not.
+    driven: bool,
     /// For when it is queued: (tick, sequence); `u64::MAX` = not at all.
     queued: AtomicU64,
     sequence: u64,
@@ -100,7 +104,15 @@ impl Watch {
     #[inline]
     pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Relaxed);
-        self.ticket.store(0, Relaxed);
+        self.served.store(true, Relaxed);
+    }
+
+    /// Was a request served since the last call?
+    #[inline]
+    pub(crate) fn stay_idle(&self) -> bool {
+        let served = self.served.load(Relaxed);
+        self.served.store(false, Relaxed);
+        served
     }
 
     #[inline]
@@ -132,6 +144,14 @@ impl Watch {
 
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
+    }
+
+    /// As [`register`](Self::register), for a request: its connection's driver has done it already, if there is one.
+    #[inline]
+    pub(crate) fn register_request(&self, waker: &Waker) {
+        if !self.driven {
+            self.register(waker);
+        }
     }
 
     /// Who is to be woken. Cheap when it is the same task as before.
@@ -199,8 +219,8 @@ impl Timer {
         self.clock.now()
     }
 
-    /// A watch without a deadline.
-    pub(crate) fn watch(self: &Arc<Self>) -> WatchGuard {
+    /// A watch without a deadline. `driven`: a connection's driver registers its task with it.
+    pub(crate) fn watch(self: &Arc<Self>, driven: bool) -> WatchGuard {
         WatchGuard(Arc::new(Watch {
             deadline: AtomicU64::new(u64::MAX),
             cap: AtomicU64::new(u64::MAX),
@@ -210,6 +230,8 @@ impl Timer {
             flushed: AtomicBool::new(true),
             between: AtomicBool::new(true),
             ticket: AtomicU64::new(0),
+            served: AtomicBool::new(false),
+            driven,
             queued: AtomicU64::new(u64::MAX),
             sequence: self.sequence.fetch_add(1, Relaxed),
             waker: Mutex::new(None),
@@ -319,7 +341,7 @@ mod tests {
     async fn fires_at_the_latest_deadline_never_early() {
         let timer = Timer::new(Arc::new(Paused(tokio::time::Instant::now())));
         let ms = Duration::from_millis;
-        let w = timer.watch();
+        let w = timer.watch(true);
         w.0.arm(Phase::Idle, timer.now(), ms(5_000));
         w.0.arm(Phase::Head, timer.now(), ms(100));
         let at = wait(&w.0).await.as_millis();

@@ -19,7 +19,7 @@ impl<B: RequestBody> Proxy<B> {
     pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
         let ip = request.extensions().get::<ClientAddr>().map(|a| a.0.ip());
         let client = Client::new(ip, BODY_TIMEOUT, Duration::MAX);
-        let watch = self.worker().timer.watch();
+        let watch = self.worker().timer.watch(false);
         let response = self.handle(request, &client, &watch.0).await;
         response.map(|body| body.keeping(watch))
     }

@@ -2,7 +2,6 @@
 //!
 //! The loop around the parser keeps the client's deadlines and the shutdown; see [`awake`](super::awake) for who sleeps.
 
-use super::Stage;
 use super::awake::Awake;
 use super::socket::{ClientSocket, Timeouts};
 use crate::forward::{Client, Proxy};
@@ -17,8 +16,8 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
-use tokio::sync::watch;
 
 /// hyper's own default: asking for it would make it allocate.
 const HEADERS_DEFAULT: usize = 100;
@@ -26,8 +25,9 @@ const HEADERS_DEFAULT: usize = 100;
 /// What all connections of a worker's listener have in common.
 pub(super) struct Context {
     pub(super) proxy: Proxy<Incoming>,
-    pub(super) stage: watch::Receiver<Stage>,
-    pub(super) awake: Arc<Awake>,
+    /// The server accepts no more and finishes what is open.
+    closing: Arc<AtomicBool>,
+    awake: Arc<Awake>,
     http: Builder,
     timeouts: Timeouts,
 }
@@ -36,7 +36,7 @@ impl Context {
     pub(super) fn new(
         l: &ListenerSettings,
         proxy: Proxy<Incoming>,
-        stage: watch::Receiver<Stage>,
+        closing: Arc<AtomicBool>,
         awake: Arc<Awake>,
     ) -> Self {
         let mut http = Builder::new();
@@ -45,11 +45,11 @@ impl Context {
             http.max_headers(l.max_header_count);
         }
         let timeouts = Timeouts { header: l.header_timeout, body: l.body_timeout, idle: l.idle_timeout };
-        Self { proxy, stage, awake, http, timeouts }
+        Self { proxy, closing, awake, http, timeouts }
     }
 
     fn is_closing(&self) -> bool {
-        *self.stage.borrow() != Stage::Serving
+        self.closing.load(Relaxed)
     }
 }
 
@@ -72,7 +72,7 @@ enum Stretch {
 
 /// Serves one client until its connection ends.
 pub(super) async fn serve(stream: Socket, client: Client, cx: Arc<Context>) {
-    let guard = cx.proxy.worker().timer.watch();
+    let guard = cx.proxy.worker().timer.watch(true);
     let watch = &guard.0;
     watch.arm(Phase::Head, watch.now(), cx.timeouts.header);
     let mut socket = ClientSocket::new(stream, watch.clone(), cx.timeouts);
@@ -137,6 +137,7 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
+            watch.register(cx.waker());
             if let Poll::Ready(done) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(Some(match done {
                     Err(e) if e.is_parse() => End::Malformed,
@@ -144,7 +145,6 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
                     _ => End::Closed,
                 }));
             }
-            watch.register(cx.waker());
             if watch.is_due() {
                 match watch.phase() {
                     // Those of a request are its own to answer, and it has just been polled.

@@ -10,7 +10,7 @@ use crate::stats::Counters;
 use hyper::body::Incoming;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -64,12 +64,12 @@ impl Worker {
     async fn serve(self, listeners: Vec<Listener>) -> usize {
         let Self { sockets, proxy, mut stage } = self;
         let open = Arc::new(Open::default());
-        let awake = Arc::new(Awake::default());
+        let (awake, closing) = (Arc::new(Awake::default()), Arc::new(AtomicBool::new(false)));
         let mut tasks: Vec<_> = listeners
             .into_iter()
             .zip(sockets)
             .map(|(listener, socket)| {
-                let context = Context::new(&socket.settings, proxy.clone(), stage.clone(), awake.clone());
+                let context = Context::new(&socket.settings, proxy.clone(), closing.clone(), awake.clone());
                 tokio::spawn(accept(listener, socket, Arc::new(context), open.clone()))
             })
             .collect();
@@ -79,7 +79,8 @@ impl Worker {
             t.abort();
             let _ = t.await; // the listeners are closed now
         }
-        // Connections look at the stage when they are polled.
+        // Connections look at this when they are polled.
+        closing.store(true, Relaxed);
         proxy.worker().timer.wake_all();
         let drained = async {
             while open.count.load(Relaxed) > 0 {
