@@ -21,7 +21,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-config", &["lb-types", "lb-core", "lb-health"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
-    ("edge-lb", &["lb-types", "lb-core", "lb-health", "lb-balancer", "lb-config", "lb-proxy", "lb-admin"]),
+    (
+        "edge-lb",
+        &[
+            "lb-types",
+            "lb-core",
+            "lb-health",
+            "lb-breaker",
+            "lb-balancer",
+            "lb-config",
+            "lb-proxy",
+            "lb-admin",
+        ],
+    ),
     ("edge-lb-cli", &["edge-lb"]),
     // Tests and tasks: nothing depends on them, so what they use bends no arrow.
     ("lb-testkit", ANYTHING),

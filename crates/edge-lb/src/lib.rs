@@ -30,11 +30,12 @@
 //! | – | backends, algorithms, leases | [`LoadBalancer`], [`core`], [`balancer`], [`types`] |
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
+//! | `breaker` | a circuit breaker to use by itself; the proxy does not use it yet | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
 //! | `tower` | the proxy as a `tower` service | `tower` |
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
-//! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
+//! | `server` | from a configuration to a running server; has all of the above but `breaker` and `tower` | `assemble` |
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
@@ -48,6 +49,8 @@ mod server;
 pub use lb_admin as admin;
 pub use lb_balancer as balancer;
 pub use lb_balancer::core;
+#[cfg(feature = "breaker")]
+pub use lb_breaker as breaker;
 #[cfg(feature = "config")]
 pub use lb_config as config;
 #[cfg(feature = "health")]
@@ -92,6 +95,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn features() -> Vec<&'static str> {
     let all = [
         ("admin", cfg!(feature = "admin")),
+        ("breaker", cfg!(feature = "breaker")),
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),

@@ -237,7 +237,8 @@ fn plant_tree(
     };
     let slots = members.iter().map(|m| m.state.slot() as usize + 1).max().unwrap_or(0);
     shared.set_hook(Hooks::TREE, true);
-    if kept.tree_capacity < slots {
+    let fresh = kept.tree_capacity < slots;
+    if fresh {
         // Room to grow, so that a growing pool does not plant a new tree at each addition.
         kept.tree_capacity = slots + slots / 2;
         shared.set_tree(Some(Arc::new(LoadTree::new(kept.tree_capacity))));
@@ -249,8 +250,11 @@ fn plant_tree(
         weights[m as usize] = members[m as usize].weight as f32 / unit;
     }
     for (m, weight) in members.iter().zip(weights) {
-        m.state.tree_weight.store(f32::to_bits(weight), SeqCst);
-        shared.touch_tree(&m.state);
+        let bits = f32::to_bits(weight);
+        // What else a key follows from is carried into the tree by whoever changes it.
+        if m.state.tree_weight.swap(bits, SeqCst) != bits || fresh {
+            shared.touch_tree(&m.state);
+        }
     }
     Some(level)
 }
