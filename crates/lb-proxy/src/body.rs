@@ -293,9 +293,7 @@ impl<B: RequestBody> Streaming<B> {
             self.worker.idle.put(lease.backend(), connection, now);
         }
         lease.complete(self.verdict);
-        self.watch.set_active(false);
-        self.watch.set_cap(None);
-        self.watch.arm(Phase::Idle, now, self.client_idle_timeout);
+        self.watch.rest(now, self.client_idle_timeout);
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::body::ReqBody;
 use crate::socket::Socket;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Builder, SendRequest};
@@ -19,6 +19,18 @@ use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+
+/// A response's body as the engine hands it over, before it holds its connection.
+pub(crate) type Received = Incoming;
+
+/// Calls `f` when the backend answers this request with 100 (Continue).
+pub(crate) fn on_continue<B>(request: &mut Request<B>, f: impl Fn() + Send + Sync + 'static) {
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE {
+            f();
+        }
+    });
+}
 
 /// The largest head of a response, in bytes.
 const HEAD_MAX: usize = 256 * 1024;
@@ -84,7 +96,7 @@ impl<B: RequestBody> Connection<B> {
     pub(crate) async fn exchange(
         &mut self,
         request: &mut Option<Request<ReqBody<B>>>,
-    ) -> Result<Response<Incoming>, ExchangeError> {
+    ) -> Result<Response<Received>, ExchangeError> {
         // Also takes the last exchange's waker out of hyper's channel: sending would wake that task for nothing.
         if !self.is_usable() {
             return Err(ExchangeError::Closed);
@@ -115,7 +127,7 @@ impl<B: RequestBody> Connection<B> {
 
 /// The body of a backend's response, with the connection that it comes on.
 pub(crate) struct ResponseBody<B: RequestBody> {
-    incoming: Incoming,
+    incoming: Received,
     connection: Option<Connection<B>>,
     /// The backend has said that it will close.
     closes: bool,
@@ -132,7 +144,7 @@ pub(crate) enum BrokenBody {
 
 impl<B: RequestBody> ResponseBody<B> {
     /// The response's body becomes one that holds its connection.
-    pub(crate) fn keeping(response: Response<Incoming>, connection: Connection<B>) -> Response<Self> {
+    pub(crate) fn keeping(response: Response<Received>, connection: Connection<B>) -> Response<Self> {
         let says_close = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"keep-alive");
         let closes = response.version() != Version::HTTP_11
             || response.headers().get(header::CONNECTION).is_some_and(says_close);

@@ -5,7 +5,7 @@
 //! be closed is nobody's failure: the request goes out once more, on a new connection to the same backend.
 
 use crate::body::{Progress, ProxyBody, ReqBody, Streaming};
-use crate::engine::{Connection, ExchangeError, RequestBody, ResponseBody};
+use crate::engine::{self, Connection, ExchangeError, Received, RequestBody, ResponseBody};
 use crate::error::{ProxyError, Side};
 use crate::headers::{self, Forwarding, Seen};
 use crate::request::{self, Headers};
@@ -133,9 +133,7 @@ impl<B: RequestBody> Proxy<B> {
         let response = match self.forward(request, &seen, client, watch).await {
             Ok(response) => response,
             Err(error) => {
-                watch.set_active(false);
-                watch.set_cap(None);
-                watch.arm(Phase::Idle, watch.now(), client.idle_timeout);
+                watch.rest(watch.now(), client.idle_timeout);
                 counters.failure(error);
                 tracing::debug!(%error, "request failed");
                 let (parts, body) = error.response(seen.json);
@@ -242,7 +240,7 @@ impl<B: RequestBody> Proxy<B> {
                     connection
                 }
                 None => {
-                    let connection = self.connect(backend).await?;
+                    let connection = self.connect(backend, watch).await?;
                     now = watch.now();
                     connection
                 }
@@ -284,20 +282,21 @@ impl<B: RequestBody> Proxy<B> {
         }
     }
 
-    async fn connect(&self, backend: &BackendState) -> Result<Connection<B>, ProxyError> {
+    async fn connect(&self, backend: &BackendState, watch: &Arc<Watch>) -> Result<Connection<B>, ProxyError> {
         let w = &*self.worker;
         Counters::count(&w.counters.upstream_connects);
         let made = async {
             let socket = connect(backend.url()).await?;
             Connection::open(socket).await.map_err(std::io::Error::other)
         };
-        let error = match tokio::time::timeout(w.settings.connect_timeout, made).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => {
+        watch.arm(Phase::Connect, watch.now(), w.settings.connect_timeout);
+        let error = match watch.within(made).await {
+            Some(Ok(connection)) => return Ok(connection),
+            Some(Err(error)) => {
                 tracing::debug!(backend = %backend.id(), %error, "no connection");
                 ProxyError::Connect
             }
-            Err(_) => ProxyError::ConnectTimeout,
+            None => ProxyError::ConnectTimeout,
         };
         Counters::count(&w.counters.upstream_connect_errors);
         Err(error)
@@ -310,7 +309,7 @@ impl<B: RequestBody> Proxy<B> {
         request: &mut Option<Request<ReqBody<B>>>,
         progress: Option<&Arc<Progress>>,
         watch: &Arc<Watch>,
-    ) -> Result<Response<hyper::body::Incoming>, ProxyError> {
+    ) -> Result<Response<Received>, ProxyError> {
         let mut exchange = pin!(connection.exchange(request));
         let mut held =
             progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
@@ -412,9 +411,5 @@ fn copy_of<B>(request: &Request<ReqBody<B>>) -> Request<ReqBody<B>> {
 fn hold_for_continue<B>(request: &mut Request<ReqBody<B>>, progress: &Arc<Progress>) {
     progress.hold();
     let progress = progress.clone();
-    hyper::ext::on_informational(request, move |response| {
-        if response.status() == StatusCode::CONTINUE {
-            progress.release();
-        }
-    });
+    engine::on_continue(request, move || progress.release());
 }

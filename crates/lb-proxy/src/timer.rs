@@ -6,9 +6,11 @@
 
 use lb_types::{Clock, Nanos};
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How late a deadline may be noticed.
@@ -26,6 +28,8 @@ pub(crate) enum Phase {
     ClientBody,
     /// The client, to take more of a response.
     ClientWrite,
+    /// The backend, for a connection.
+    Connect,
     /// The backend, for a response's head.
     FirstByte,
     /// The backend, for more of a response's body.
@@ -79,15 +83,36 @@ impl Watch {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        const ALL: [Phase; 6] = [
+        const ALL: [Phase; 7] = [
             Phase::Idle,
             Phase::Head,
             Phase::ClientBody,
             Phase::ClientWrite,
+            Phase::Connect,
             Phase::FirstByte,
             Phase::BackendBody,
         ];
-        ALL[usize::from(self.phase.load(Relaxed)).min(5)]
+        ALL[usize::from(self.phase.load(Relaxed)).min(6)]
+    }
+
+    /// The request is over: the client may send another within `after`.
+    pub(crate) fn rest(self: &Arc<Self>, now: Nanos, after: Duration) {
+        self.set_active(false);
+        self.set_cap(None);
+        self.arm(Phase::Idle, now, after);
+    }
+
+    /// Waits for `future` until the deadline; `None`: it has passed.
+    pub(crate) async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            self.register_request(cx.waker());
+            if self.is_due() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Limits every deadline from now on; `None`: no limit.

@@ -39,6 +39,27 @@ fn connecting_that_takes_too_long_is_tried_elsewhere() {
     assert!(a.requests().iter().all(|r| r.body == b"hello"));
 }
 
+/// The client's own deadlines were still in force while a connection was made, and cut a request that had come in full.
+#[test]
+fn the_client_s_deadlines_do_not_run_while_a_backend_is_connected_to() {
+    let silent = SilentPort::start();
+    let pool = "connection_timeout = \"600ms\"\nretry_policy = { max_retries = 0 }";
+    let timeouts = "timeouts = { header = \"100ms\", idle = \"100ms\" }";
+    let lb = Setup::default().backend_at("silent", &silent.url(), "").pool(pool).listener(timeouts).start();
+    assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 504);
+}
+
+/// Connecting did not count towards the whole.
+#[test]
+fn the_total_bounds_connecting_too() {
+    let silent = SilentPort::start();
+    let pool = "connection_timeout = \"60s\"\ntimeouts = { total = \"300ms\" }";
+    let lb = Setup::default().backend_at("silent", &silent.url(), "").pool(pool).start();
+    let watch = Stopwatch::start();
+    assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 504);
+    assert_took_its_time(watch);
+}
+
 #[test]
 fn a_backend_that_does_not_answer_is_504() {
     let a = Backend::with("a", |_| Reply::steps([Step::Hang]));

@@ -148,7 +148,9 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
             if watch.is_due() {
                 match watch.phase() {
                     // Those of a request are its own to answer, and it has just been polled.
-                    Phase::ClientBody | Phase::FirstByte | Phase::BackendBody => return Poll::Pending,
+                    Phase::ClientBody | Phase::Connect | Phase::FirstByte | Phase::BackendBody => {
+                        return Poll::Pending;
+                    }
                     Phase::Idle if !told => {
                         told = true;
                         Pin::new(&mut connection).graceful_shutdown();
