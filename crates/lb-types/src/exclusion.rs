@@ -16,6 +16,8 @@ pub enum Exclusion {
     Draining,
     /// The user disabled it.
     Disabled,
+    /// Its agent says that it is in maintenance.
+    Maintenance,
     /// Its circuit breaker is open.
     BreakerOpen,
     /// Its weight is 0.
@@ -38,11 +40,12 @@ pub enum Exclusion {
 
 impl Exclusion {
     /// Every reason, for tables and documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unhealthy,
         Self::Ejected,
         Self::Draining,
         Self::Disabled,
+        Self::Maintenance,
         Self::BreakerOpen,
         Self::ZeroWeight,
         Self::NotInSubset,
@@ -61,6 +64,7 @@ impl Exclusion {
             Self::Ejected => "ejected",
             Self::Draining => "draining",
             Self::Disabled => "disabled",
+            Self::Maintenance => "maintenance",
             Self::BreakerOpen => "breaker-open",
             Self::ZeroWeight => "zero-weight",
             Self::NotInSubset => "not-in-subset",

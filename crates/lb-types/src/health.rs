@@ -6,6 +6,12 @@ use crate::BackendId;
 pub trait HealthSink: Send + Sync + 'static {
     /// The backend's active check passes (`true`) or fails from now on. Ids that are not (or no longer) known are ignored.
     fn set_healthy(&self, id: &BackendId, healthy: bool);
+
+    /// One check of this backend passed or failed, whether that changes the verdict or not. By default nothing is done with it: it
+    /// is for those who let a passing check end something early (an ejection, a breaker's wait).
+    fn checked(&self, id: &BackendId, passed: bool) {
+        let _ = (id, passed);
+    }
 }
 
 /// A backend's health changed.

@@ -13,20 +13,29 @@
 //! | [`outcome`] | [`Outcome`] of a request and [`FailureKind`] |
 //! | [`time`] | [`Nanos`], [`Clock`], [`ManualClock`] |
 //! | [`exclusion`] | [`Exclusion`], why a backend was not picked |
+//! | [`guard`] | [`Guard`], what stands before a backend: breaker, passive detection |
+//! | [`agent`] | [`AgentReport`], what a backend's agent says of it |
+//! | [`load_report`] | [`LoadReport`], what a backend says of its load |
 
+pub mod agent;
 pub mod backend;
 pub mod exclusion;
+pub mod guard;
 pub mod health;
 pub mod id;
+pub mod load_report;
 pub mod outcome;
 pub mod request;
 pub mod time;
 pub mod url;
 
+pub use agent::{AgentMode, AgentReport, AgentReportError, AgentSink};
 pub use backend::{Backend, BackendPatch, HealthCheckOverride};
 pub use exclusion::Exclusion;
+pub use guard::{Guard, GuardFactory, Pass, Stance};
 pub use health::{HealthEvent, HealthSink, HealthStatus};
 pub use id::BackendId;
+pub use load_report::LoadReport;
 pub use outcome::{FailureKind, Outcome};
 pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
 #[cfg(feature = "std-clock")]

@@ -1,0 +1,40 @@
+//! What may stand before a backend beside its limits: a circuit breaker and passive detection, as an engine sees them.
+//!
+//! The engine asks a guard as it counts a request in, and tells it how the request ended. What is behind it (a breaker, counters of
+//! failures in a row, both) is the business of whoever composes engine and guard.
+
+use crate::{BackendId, Nanos, Outcome};
+use std::sync::Arc;
+
+/// One admission by a [`Guard`], for one [`Guard::settle`]. What it says is the guard's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass(pub u32);
+
+/// What a guard would say to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// Everybody may pass.
+    Open,
+    /// A probe may pass, and perhaps not a second one: a half-open breaker with permits left.
+    Probing,
+    /// Nobody may pass.
+    Refusing {
+        /// Until then; `None` where no time is known: held by hand, or all probes are under way.
+        until: Option<Nanos>,
+    },
+}
+
+/// Stands before one backend. Called on the request path, from many threads: no locks, no waiting.
+pub trait Guard: Send + Sync + 'static {
+    /// Lets a request pass, or not (`None`). Every pass comes back to [`settle`](Self::settle), once.
+    fn admit(&self, now: Nanos) -> Option<Pass>;
+
+    /// What [`admit`](Self::admit) would say at `now`. A look, not a promise.
+    fn stance(&self, now: Nanos) -> Stance;
+
+    /// How the request with this pass ended, and when. `true`: the stance may be another one than before.
+    fn settle(&self, pass: Pass, outcome: Outcome, now: Nanos) -> bool;
+}
+
+/// Makes the guard of a backend when it is added (or moves to another address); `None`: it has none.
+pub type GuardFactory = dyn Fn(&BackendId) -> Option<Arc<dyn Guard>> + Send + Sync;
