@@ -4,6 +4,7 @@
 //! failures in a row, both) is the business of whoever composes engine and guard.
 
 use crate::{BackendId, Nanos, Outcome};
+use std::any::Any;
 use std::sync::Arc;
 
 /// One admission by a [`Guard`], for one [`Guard::settle`]. What it says is the guard's own.
@@ -34,8 +35,9 @@ impl Stance {
     }
 }
 
-/// Stands before one backend. Called on the request path, from many threads: no locks, no waiting.
-pub trait Guard: Send + Sync + 'static {
+/// Stands before one backend. Called on the request path, from many threads: no locks, no waiting. Who made a guard finds its own
+/// type again through [`Any`].
+pub trait Guard: Any + Send + Sync {
     /// Lets a request pass, or not (`None`). Every pass comes back to [`settle`](Self::settle), once.
     fn admit(&self, now: Nanos) -> Option<Pass>;
 
