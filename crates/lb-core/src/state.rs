@@ -200,6 +200,7 @@ impl BackendState {
         };
         if self.told.swap(class, SeqCst) != class {
             self.shared.changed();
+            self.shared.attention();
         }
     }
 
