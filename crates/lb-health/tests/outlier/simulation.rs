@@ -108,12 +108,20 @@ fn comparison_raises_fewer_false_alarms_than_promised() {
 
 #[test]
 fn success_rate_ejects_equal_backends_all_the_time() {
-    println!("success rate (1.9 σ): share of intervals with a false alarm / with a good backend ejected");
+    const INTERVALS: u32 = 5_000;
+    println!(
+        "share of intervals with a false alarm / with a good backend ejected: success rate (1.9 σ), comparison"
+    );
     for (n, least) in [(2, 0.0), (4, 0.0), (5, 0.01), (10, 0.1), (20, 0.2)] {
         for chance in [0.01, 0.05] {
-            let (rate, out) = false_alarms(&by_success_rate(), n, chance, 100, 2_000);
-            println!("  {n:>2} backends, {:>2.0} % fail, 100 requests: {rate:.3} / {out:.3}", chance * 100.0);
+            let (rate, out) = false_alarms(&by_success_rate(), n, chance, 100, INTERVALS);
+            let (compared, compared_out) = false_alarms(&by_comparison(), n, chance, 100, INTERVALS);
+            println!(
+                "  {n:>2} backends, {:>2.0} % fail, 100 requests: {rate:.3} / {out:.3}, {compared:.4} / {compared_out:.4}",
+                chance * 100.0
+            );
             assert!(rate >= least && (n >= 5 || out == 0.0), "{n} backends, {chance}: {rate}");
+            assert!(compared < 1e-3, "{n} backends, {chance}: {compared}");
         }
     }
 }
