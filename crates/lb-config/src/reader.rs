@@ -216,6 +216,21 @@ impl<'a> Field<'a> {
         number
     }
 
+    /// A number within a range.
+    pub(crate) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let node = self.node()?;
+        let number = match node.value {
+            Value::Integer(n) => Some(n as f64),
+            Value::Float(f) => Some(f),
+            _ => None,
+        };
+        let number = number.filter(|n| range.contains(n));
+        if number.is_none() {
+            self.mismatch(node, &format!("a number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
     /// A duration longer than none.
     pub(crate) fn duration(&self) -> Option<Duration> {
         let d = self.duration_or_zero()?;

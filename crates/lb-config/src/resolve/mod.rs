@@ -8,6 +8,7 @@ mod backend;
 mod discovery;
 mod health;
 mod listener;
+mod outlier;
 mod pool;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};

@@ -4,6 +4,7 @@ use super::algorithm;
 use super::backend;
 use super::discovery;
 use super::health::{self, PoolCheck};
+use super::outlier;
 use super::{set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
@@ -32,6 +33,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
             pool_check = Some(kind);
         }
     }
+    pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();

@@ -6,6 +6,7 @@
 
 mod backend;
 mod health;
+mod outlier;
 mod pool;
 mod proof;
 mod top;

@@ -4,6 +4,7 @@ use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
 use super::backend::{BACKEND, DISCOVERY};
 use super::health::HEALTH_CHECK;
+use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
 use super::{Key, Kind, Section};
 
@@ -34,6 +35,12 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&HEALTH_CHECK),
             Text("no active checks"),
             "Active health checks.",
+        ),
+        Key::section(
+            "outlier_detection",
+            Kind::Table(&OUTLIER_DETECTION),
+            NONE,
+            "Passive detection: eject backends that fail the requests they get.",
         ),
         Key::built(
             "max_connections",
@@ -107,7 +114,6 @@ pub(super) static POOL: Section = Section {
             Refused { with: "connection_tracking = false" },
             "Counting requests in flight. Always on: `false` is refused.",
         ),
-        Key::planned("outlier_detection", FAULTS),
         Key::planned("circuit_breaker", FAULTS),
         Key::planned("session_affinity", SESSIONS),
         Key::planned("connection_pooling", ADMISSION),
