@@ -62,7 +62,7 @@ pub enum FaultError {
     #[error("circuit_breaker.{0}")]
     CircuitBreaker(lb_breaker::SettingsError),
     /// Passive detection's.
-    #[error("outlier_detection.{0}")]
+    #[error(transparent)]
     OutlierDetection(lb_health::outlier::SettingsError),
 }
 

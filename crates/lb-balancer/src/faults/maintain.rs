@@ -5,6 +5,7 @@ use lb_core::{Member, Pool, Snapshot};
 use lb_health::outlier::{Census, Change, Detector, Tally};
 use lb_types::{BackendId, Exclusion, Nanos};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Does it get traffic now, be it as much as it may have?
 fn is_usable(m: &Member) -> bool {
@@ -56,7 +57,8 @@ impl Faults {
             let now = pool.now();
             let snapshot = pool.snapshot_full();
             let mut seen = census(&snapshot);
-            let mut changes = vec![];
+            let is_new = self.swept.swap(snapshot.generation(), Relaxed) != snapshot.generation();
+            let mut changes = if is_new { forget_moved(&mut detector, &snapshot) } else { vec![] };
             for (id, cause) in noted.suspects {
                 // Whoever gets no traffic anyway (its breaker was quicker, say) needs no ejection.
                 if snapshot.get(&id).is_some_and(is_usable)
@@ -68,7 +70,8 @@ impl Faults {
                 // Ejected or not, it is counted anew: it may be suspected again.
                 clear_streaks(pool, &id);
             }
-            if detector.next(now) <= now {
+            // Newcomers are remembered at once, so that their first interval counts.
+            if is_new || detector.next(now) <= now {
                 changes.extend(detector.sweep(now, &mut random, &tallies(&snapshot)));
             }
             changes = carry_out(pool, &mut detector, changes);
@@ -80,6 +83,7 @@ impl Faults {
     }
 
     /// An active check has shown that a backend is well: its ejection ends.
+    #[cfg(feature = "health")]
     pub(super) fn check_passed(&self, pool: &Pool, id: &BackendId, proves: impl Fn(&Detector) -> bool) {
         let Some(outliers) = &self.outliers else { return };
         let changes = {
@@ -92,6 +96,13 @@ impl Faults {
         };
         self.publisher.publish(changes.into_iter().filter_map(FaultEvent::of).collect());
     }
+}
+
+/// A backend that moved to another address, or went and came, is another one: the pool does not hold it for ejected.
+fn forget_moved(detector: &mut Detector, snapshot: &Snapshot) -> Vec<Change> {
+    let moved = |m: &&Member| !m.is_ejected() && detector.is_ejected(m.state().id());
+    let ids: Vec<_> = snapshot.members().iter().filter(moved).map(|m| m.state().id().clone()).collect();
+    ids.iter().filter_map(|id| detector.remove(id)).collect()
 }
 
 /// Tells the pool, and gives back those whom an ejection must not keep out since nobody else is usable.

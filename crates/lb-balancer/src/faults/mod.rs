@@ -15,6 +15,7 @@ mod breakers;
 mod events;
 mod guard;
 mod maintain;
+#[cfg(feature = "health")]
 mod sink;
 
 pub use breakers::{CircuitBreaker, CircuitBreakers};
@@ -30,6 +31,7 @@ use lb_core::{Pool, PoolWatcher};
 use lb_health::outlier::{Cause, Detector, OutlierDetection, OutlierStatus, Streaks};
 use lb_types::{BackendId, Guard, GuardFactory, Nanos};
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The most transitions that wait to be told: some hundred backends whose breakers flap within one wake-up. Older ones give way.
@@ -40,6 +42,8 @@ const TRANSITIONS_MAX: usize = 1_024;
 pub(crate) struct Faults {
     breaker: Option<BreakerSettings>,
     outliers: Option<Mutex<Detector>>,
+    /// The generation of the pool that the detector last looked at.
+    swept: AtomicU64,
     /// What a backend's guard starts with.
     detection: Option<OutlierDetection>,
     noted: Mutex<Noted>,
@@ -81,7 +85,9 @@ impl Faults {
         }
         let detector = detection.clone().map(|d| Detector::new(d, now)).transpose();
         let outliers = detector.map_err(FaultError::OutlierDetection)?.map(Mutex::new);
-        Ok(Arc::new(Self { breaker, outliers, detection, ..Self::default() }))
+        // No pool has published so often.
+        let swept = AtomicU64::new(u64::MAX);
+        Ok(Arc::new(Self { breaker, outliers, detection, swept, ..Self::default() }))
     }
 
     /// Makes the guards of a pool's backends; `None`: there is nothing to guard against.
@@ -98,6 +104,7 @@ impl Faults {
     }
 
     /// Who is to be woken when maintenance has something to do.
+    #[cfg(feature = "runtime")]
     pub(crate) fn watch(&self, watcher: Arc<dyn PoolWatcher>) {
         // Set once, when the balancer is put together.
         let _ = self.watcher.set(Watcher(watcher));

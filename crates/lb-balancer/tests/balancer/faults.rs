@@ -11,7 +11,7 @@ use std::time::Duration;
 const SEC: fn(u64) -> Duration = Duration::from_secs;
 
 fn failure(kind: FailureKind) -> Outcome {
-    Outcome::Failure { kind, after: Nanos::from_millis(1) }
+    Outcome::Failure { kind, after: Nanos::ZERO }
 }
 
 /// One request: `bad` ones answer 500.
@@ -202,7 +202,7 @@ async fn a_small_pool_is_compared_backend_with_backend() {
     }
     assert_eq!(exclusion(&lb, "b"), Some(Exclusion::Ejected));
     let told = log.lock().unwrap().join("; ");
-    assert!(told.starts_with("b ejected: 33."), "{told}");
+    assert!(told.starts_with("b ejected: 3") && told.contains("0.0 % of the other backends'"), "{told}");
 }
 
 #[test]
@@ -232,4 +232,49 @@ fn a_moved_backend_starts_anew() {
     lb.circuit_breaker_for(&"b".into()).unwrap().open();
     lb.update_backend(&"b".into(), lb_types::BackendPatch::weight(7)).unwrap();
     assert_eq!(exclusion(&lb, "b"), Some(Exclusion::BreakerOpen));
+}
+
+#[test]
+fn an_ejected_backend_that_moves_is_ejected_no_more() {
+    let lb = builder(&["a", "b"]).outlier_detection(detection()).build().unwrap();
+    let log = log(&lb);
+    requests(&lb, 10, &["b"]);
+    lb.maintain();
+    assert_eq!(exclusion(&lb, "b"), Some(Exclusion::Ejected));
+    let mut patch = lb_types::BackendPatch::default();
+    patch.url = Some(backend("elsewhere").url);
+    lb.update_backend(&"b".into(), patch).unwrap();
+    lb.maintain();
+    assert_eq!((exclusion(&lb, "b"), lb.outlier_status(&"b".into()).unwrap().ejected_until), (None, None));
+    requests(&lb, 10, &["b"]);
+    lb.maintain();
+    assert_eq!(exclusion(&lb, "b"), Some(Exclusion::Ejected));
+    let told = log.lock().unwrap().join("; ");
+    let ejected = "b ejected: 5 failures in a row";
+    assert_eq!(told, format!("{ejected}; b returned: removed; {ejected}"));
+}
+
+/// Five refused connections eject; the first check that can connect proves them wrong. A check that never failed proves nothing
+/// against failed requests.
+#[tokio::test]
+async fn a_check_ends_an_ejection_early_where_it_proves_something() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let lb = LoadBalancer::builder()
+        .backend(lb_types::Backend::new("b", url))
+        .backend(backend("a"))
+        .health_check(lb_balancer::HealthCheck::tcp())
+        .outlier_detection(detection())
+        .build()
+        .unwrap();
+    for (kind, stays) in [(FailureKind::Connect, false), (FailureKind::Status(500), true)] {
+        while exclusion(&lb, "b").is_none() {
+            let lease = pick(&lb);
+            let fails = *lease.backend().id() == *"b";
+            lease.complete(if fails { failure(kind) } else { ok(1) });
+            lb.maintain();
+        }
+        assert!(lb.check_backend(&"b".into()).await.unwrap().healthy);
+        assert_eq!(exclusion(&lb, "b").is_some(), stays, "{kind:?}");
+    }
 }
