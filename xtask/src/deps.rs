@@ -18,8 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-health", &["lb-types"]),
     ("lb-breaker", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health"]),
-    ("lb-config", &["lb-types", "lb-core", "lb-health"]),
-    ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
+    ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
+    ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
     (
         "edge-lb",

@@ -2,7 +2,7 @@
 
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
-use crate::forward::Worker;
+use crate::proxy::Worker;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
 use bytes::Bytes;

@@ -10,7 +10,9 @@
 //! | `server/listener` → `server/worker` | a connection is accepted by one worker, where it stays |
 //! | `server/socket`, `framing` | its bytes are read; ambiguous framing is poisoned before the parser sees it |
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
-//! | `forward` | the request is checked, a backend is leased, the request sent, failures retried |
+//! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
+//! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
+//! | `retry` | whether and when it is tried again |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
@@ -18,13 +20,17 @@
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
 //! retries or accounting.
 
+mod attempt;
 mod body;
 mod engine;
 mod error;
 mod forward;
 mod framing;
 mod headers;
+mod outgoing;
+mod proxy;
 mod request;
+mod retry;
 mod server;
 mod settings;
 mod socket;
@@ -37,7 +43,8 @@ mod upstream;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
-pub use forward::{ClientAddr, Proxy};
+pub use proxy::{ClientAddr, Proxy};
+pub use retry::{RetryOn, RetryPolicy, RetrySettings};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};

@@ -9,6 +9,7 @@ mod discovery;
 mod health;
 mod listener;
 mod pool;
+mod retry;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::diagnostic::Sink;

@@ -4,6 +4,7 @@ use super::algorithm;
 use super::backend;
 use super::discovery;
 use super::health::{self, PoolCheck};
+use super::retry;
 use super::{set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
@@ -127,7 +128,7 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         pool.total_timeout = t.field("total").duration();
     }
     if let Some(t) = r.field("retry_policy").table() {
-        set(&mut pool.max_retries, t.field("max_retries").integer(0..=100_u32));
+        set(&mut pool.retry, retry::policy(&t));
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
 }

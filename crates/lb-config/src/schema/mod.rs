@@ -8,6 +8,7 @@ mod backend;
 mod health;
 mod pool;
 mod proof;
+mod retry;
 mod top;
 
 pub use backend::BACKENDS_FILE;
