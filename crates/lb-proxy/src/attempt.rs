@@ -1,6 +1,5 @@
 //! One try: an exchange on a pooled connection to the backend, or on a new one.
 
-use crate::body::Progress;
 use crate::engine::{Connection, ExchangeError, Received, RequestBody, ResponseBody};
 use crate::error::ProxyError;
 use crate::forward::Ended;
@@ -10,6 +9,7 @@ use crate::proxy::Proxy;
 use crate::retry::RetryPolicy;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
+use crate::upload::Progress;
 use crate::upstream::connect::connect;
 use http::{Response, StatusCode};
 use lb_core::BackendState;
@@ -124,7 +124,8 @@ impl<B: RequestBody> Proxy<B> {
         outgoing: &mut Outgoing<B>,
         watch: &Arc<Watch>,
     ) -> Result<Response<Received>, ProxyError> {
-        let (request, progress) = outgoing.parts();
+        let Outgoing { request, progress, .. } = outgoing;
+        let progress = progress.as_ref();
         let mut exchange = pin!(connection.exchange(request));
         let mut held =
             progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
@@ -152,7 +153,7 @@ impl<B: RequestBody> Proxy<B> {
 }
 
 /// Whose fault it was that an exchange failed.
-fn blame(e: ExchangeError, progress: Option<&Arc<Progress>>) -> ProxyError {
+fn blame<B>(e: ExchangeError, progress: Option<&Arc<Progress<B>>>) -> ProxyError {
     match e {
         _ if progress.is_some_and(|p| p.failed.load(Relaxed)) => ProxyError::ClientBody,
         ExchangeError::Malformed => ProxyError::BadResponse,

@@ -7,8 +7,8 @@
 //! connection are polled without a waker, for they only move when the connection does. Nobody polls an idle connection: that its peer has
 //! closed it is seen when it is asked whether it is usable, before a request is entrusted to it.
 
-use crate::body::ReqBody;
 use crate::socket::Socket;
+use crate::upload::ReqBody;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};

@@ -5,7 +5,7 @@
 //! connection that turns out to be closed is nobody's failure: the request goes out once more, on a new connection to the same
 //! backend, and that counts as no retry.
 
-use crate::body::{ProxyBody, ReqBody, Streaming};
+use crate::body::{ProxyBody, Streaming};
 use crate::engine::{RequestBody, ResponseBody};
 use crate::error::{ProxyError, Side};
 use crate::headers::{self, Seen};
@@ -17,6 +17,7 @@ use crate::retry::tries::{Situation, Tries, Verdict};
 use crate::retry::{Failure, RetryPolicy};
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
+use crate::upload::{Limits, Progress, ReqBody};
 use http::{Request, Response};
 use lb_balancer::SelectOptions;
 use lb_breaker::Retry;
@@ -76,7 +77,7 @@ impl<B: RequestBody> Proxy<B> {
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
         let policy = &*w.settings.retry;
-        let (body, progress) = self.request_body(body, client, policy, watch);
+        let (body, progress) = self.request_body(body, parts.method.is_idempotent(), client, policy, watch);
         let outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
         let mut j = Journey {
             client,
@@ -116,18 +117,24 @@ impl<B: RequestBody> Proxy<B> {
     fn request_body(
         &self,
         body: B,
+        idempotent: bool,
         client: &Client,
         policy: &RetryPolicy,
         watch: &Arc<Watch>,
-    ) -> (ReqBody<B>, Option<Arc<crate::body::Progress>>) {
+    ) -> (ReqBody<B>, Option<Arc<Progress<B>>>) {
         if body.is_end_stream() {
             return (ReqBody::Empty, None);
         }
-        let progress = Arc::new(crate::body::Progress::default());
+        let policy = policy.settings();
         let first_byte = self.worker().settings.first_byte_timeout;
-        let first_byte = policy.settings().per_try_timeout.map_or(first_byte, |t| t.min(first_byte));
-        let stream = ReqBody::stream(body, progress.clone(), watch.clone(), client.body_timeout, first_byte);
-        (stream, Some(progress))
+        let limits = Limits {
+            watch: watch.clone(),
+            body_timeout: client.body_timeout,
+            first_byte_timeout: policy.per_try_timeout.map_or(first_byte, |t| t.min(first_byte)),
+        };
+        let record_max = if idempotent { policy.replay_buffer } else { 0 };
+        let (body, progress) = Progress::start(body, record_max, limits);
+        (body, Some(progress))
     }
 
     /// Ends a try's lease if nothing is handed on, and waits for the time of the next, if there is to be one.
@@ -201,7 +208,7 @@ impl<B: RequestBody> Proxy<B> {
     /// small.
     fn discard(&self, response: Response<ResponseBody<B>>, lease: Lease, now: Nanos, outgoing: &Outgoing<B>) {
         let (parts, body) = response.into_parts();
-        if outgoing.is_written()
+        if outgoing.is_back()
             && let Some(connection) = body.discard(DISCARD_MAX)
         {
             self.worker().idle.put(lease.backend(), connection, now);
@@ -244,7 +251,7 @@ impl<B: RequestBody> Proxy<B> {
             verdict,
             worker: self.worker().clone(),
             watch: watch.clone(),
-            progress: outgoing.into_progress(),
+            progress: outgoing.settle(),
             head_at,
             waited: false,
             armed: false,

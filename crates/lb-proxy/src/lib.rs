@@ -15,6 +15,7 @@
 //! | `retry` | whether and when it is tried again |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
+//! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
@@ -29,6 +30,7 @@ mod framing;
 mod headers;
 mod outgoing;
 mod proxy;
+mod record;
 mod request;
 mod retry;
 mod server;
@@ -38,6 +40,7 @@ mod stats;
 mod timer;
 #[cfg(feature = "tower")]
 mod tower;
+mod upload;
 mod upstream;
 
 pub use body::{BodyError, ProxyBody};

@@ -1,22 +1,22 @@
 //! The request as it goes to backends: taken when it is sent, there again where sending it again is safe.
 //!
 //! Nothing was written yet: hyper gives the request back as it was, whatever its method. Otherwise an idempotent one (RFC 9110
-//! §9.2.2) is made anew from a copy of its head.
+//! §9.2.2) is made anew from a copy of its head and, if it has a body, from the record of that (see `upload`).
 
-use crate::body::{Progress, ReqBody};
 use crate::engine::{self, RequestBody};
 use crate::request;
+use crate::upload::{Progress, ReqBody};
 use http::{HeaderValue, Request, Uri, header};
 use lb_types::BackendUrl;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 pub(crate) struct Outgoing<B: RequestBody> {
     /// What is to be sent; `None` while it is under way, and afterwards if it cannot be sent again.
     pub(crate) request: Option<Request<ReqBody<B>>>,
     /// The head of a request under way, to make it anew.
     spare: Option<Request<ReqBody<B>>>,
-    progress: Option<Arc<Progress>>,
+    /// Of its body, if it has one.
+    pub(crate) progress: Option<Arc<Progress<B>>>,
     idempotent: bool,
     expects_continue: bool,
     /// The client's own target, once a base path was put before it.
@@ -26,7 +26,7 @@ pub(crate) struct Outgoing<B: RequestBody> {
 impl<B: RequestBody> Outgoing<B> {
     pub(crate) fn new(
         request: Request<ReqBody<B>>,
-        progress: Option<Arc<Progress>>,
+        progress: Option<Arc<Progress<B>>>,
         expects_continue: bool,
     ) -> Self {
         let idempotent = request.method().is_idempotent();
@@ -40,12 +40,6 @@ impl<B: RequestBody> Outgoing<B> {
         };
         this.hold_for_continue();
         this
-    }
-
-    /// What is to be sent, and how its body gets on, if it has one.
-    #[inline]
-    pub(crate) fn parts(&mut self) -> (&mut Option<Request<ReqBody<B>>>, Option<&Arc<Progress>>) {
-        (&mut self.request, self.progress.as_ref())
     }
 
     /// Where it goes: base path and `Host`, as this backend wants them.
@@ -64,14 +58,19 @@ impl<B: RequestBody> Outgoing<B> {
         }
     }
 
-    pub(crate) fn into_progress(self) -> Option<Arc<Progress>> {
+    /// Its response is handed on: there is no other try.
+    #[inline]
+    pub(crate) fn settle(self) -> Option<Arc<Progress<B>>> {
+        if let Some(progress) = &self.progress {
+            progress.settle();
+        }
         self.progress
     }
 
     /// May it be sent again once its first bytes were?
     #[inline]
     pub(crate) fn is_repeatable(&self) -> bool {
-        self.idempotent && self.progress.is_none()
+        self.idempotent && self.progress.as_ref().is_none_or(|p| p.keeps())
     }
 
     /// Before it is sent: keeps what is needed to make it anew.
@@ -85,17 +84,24 @@ impl<B: RequestBody> Outgoing<B> {
         self.request.is_some() || (self.spare.is_some() && self.is_repeatable())
     }
 
-    /// Has all of it been handed to the connection?
-    pub(crate) fn is_written(&self) -> bool {
-        self.progress.as_ref().is_none_or(|p| p.done.load(Relaxed))
+    /// Does no connection have a part of it any more?
+    pub(crate) fn is_back(&self) -> bool {
+        self.progress.as_ref().is_none_or(|p| p.is_home())
     }
 
-    /// Makes it anew, if that is needed and can be. The connection that it was on must be gone.
+    /// Makes it anew, if that is needed and can be. The connection that it was on must be gone, or be done with it.
     pub(crate) fn renew(&mut self) {
         let spare = self.spare.take();
-        if self.request.is_none() && self.is_repeatable() {
-            self.request = spare;
+        if self.request.is_some() {
+            return;
         }
+        let Some(mut request) = spare else { return };
+        if let Some(progress) = &self.progress {
+            let Some(body) = progress.again() else { return };
+            *request.body_mut() = body;
+        }
+        self.request = Some(request);
+        self.hold_for_continue();
     }
 
     /// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment

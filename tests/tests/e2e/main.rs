@@ -13,6 +13,7 @@ mod kill_and_revive;
 mod limits;
 mod malformed;
 mod retry;
+mod retry_bodies;
 mod retry_limits;
 mod retry_status;
 mod run_cli;
