@@ -16,6 +16,7 @@
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
+//! | `fallback` | what is answered when breakers are open |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
@@ -25,6 +26,7 @@ mod attempt;
 mod body;
 mod engine;
 mod error;
+mod fallback;
 mod forward;
 mod framing;
 mod headers;

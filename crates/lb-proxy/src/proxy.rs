@@ -2,12 +2,14 @@
 
 use crate::body::ProxyBody;
 use crate::engine::RequestBody;
+use crate::error::ProxyError;
+use crate::fallback::Fallback;
 use crate::headers::{Forwarding, Seen};
 use crate::settings::ProxySettings;
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::upstream::pool::IdlePool;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +46,7 @@ pub(crate) struct Worker<B: RequestBody> {
     pub(crate) idle: IdlePool<B>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
+    fallback: Option<Fallback>,
     stats: Arc<ProxyStats>,
 }
 
@@ -87,6 +90,7 @@ impl<B: RequestBody> Proxy<B> {
             timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
             counters: stats.register(),
             balancer,
+            fallback: settings.fallback.as_ref().map(Fallback::new),
             settings,
             stats,
         };
@@ -112,18 +116,75 @@ impl<B: RequestBody> Proxy<B> {
         let counters = &self.worker.counters;
         Counters::count(&counters.requests);
         watch.set_active(true);
-        let seen = Seen::of(request.headers());
+        let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
         let response = match self.forward(request, &seen, client, watch).await {
             Ok(response) => response,
             Err(error) => {
                 watch.rest(watch.now(), client.idle_timeout);
-                counters.failure(error);
-                tracing::debug!(%error, "request failed");
-                let (parts, body) = error.response(seen.json);
-                Response::from_parts(parts, ProxyBody::own(body))
+                self.own_response(error, seen.json, is_head)
             }
         };
         counters.response(response.status());
         response
+    }
+
+    /// What a client is told when there is no backend's response.
+    #[cold]
+    fn own_response(&self, error: ProxyError, json: bool, is_head: bool) -> Response<ProxyBody<B>> {
+        let Worker { counters, fallback, .. } = &*self.worker;
+        counters.failure(error);
+        tracing::debug!(%error, "request failed");
+        let (parts, body) = match fallback {
+            Some(fallback) if error.is_breaker_open() => {
+                Counters::count(&counters.fallbacks);
+                fallback.response(is_head)
+            }
+            _ => error.response(json),
+        };
+        Response::from_parts(parts, ProxyBody::own(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header;
+    use http_body_util::{BodyExt as _, Empty};
+    use lb_balancer::LoadBalancer;
+    use lb_breaker::FallbackResponse;
+    use lb_core::{ExclusionCounts, SelectError};
+    use lb_types::{Backend, Exclusion};
+
+    fn none_usable(why: &[Exclusion]) -> ProxyError {
+        let mut counts = ExclusionCounts::default();
+        why.iter().for_each(|&w| counts.add(w));
+        ProxyError::NoBackend(SelectError::NoneUsable(counts))
+    }
+
+    #[tokio::test]
+    async fn the_fallback_is_for_open_breakers_alone() {
+        let backend = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
+        let settings = ProxySettings {
+            fallback: Some(FallbackResponse::new(200, "from the cupboard").header("Retry-After", "9")),
+            ..ProxySettings::default()
+        };
+        let balancer = LoadBalancer::builder().backend(backend).build().unwrap();
+        let proxy: Proxy<Empty<bytes::Bytes>> = Proxy::new(balancer, settings);
+        for (why, is_head, status, body) in [
+            (&[Exclusion::BreakerOpen, Exclusion::Unhealthy][..], false, 200, "from the cupboard"),
+            (&[Exclusion::BreakerOpen], true, 200, ""),
+            (&[Exclusion::Unhealthy], false, 503, "no backend is available\n"),
+        ] {
+            let response = proxy.own_response(none_usable(why), false, is_head);
+            assert_eq!(response.status(), status, "{why:?}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 200);
+            let length = if status == 200 { "17" } else { "24" };
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], length);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
+        }
+        let response = proxy.own_response(ProxyError::Connect, false, false);
+        assert_eq!(response.status(), 502);
+        let stats = proxy.stats().snapshot();
+        assert_eq!((stats.no_backend, stats.fallbacks, stats.upstream_errors), (3, 2, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! What the data plane is told. `Default` is the documented default.
 
 use crate::retry::RetryPolicy;
+use lb_breaker::FallbackResponse;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -89,6 +90,9 @@ pub struct ProxySettings {
     pub total_timeout: Option<Duration>,
     /// Whether and when a request is sent again, to another backend where one is usable. Clones share its budget.
     pub retry: Arc<RetryPolicy>,
+    /// What a client is told instead of 503 when no backend is usable and the breaker of at least one is open; default: 503 all the
+    /// same. Check it with [`FallbackResponse::validate`]: what cannot be sent is left out.
+    pub fallback: Option<FallbackResponse>,
     /// Pass the client's `Host` on (`true`, the default), or send the backend's own authority.
     pub preserve_host: bool,
     /// The most idle connections kept per backend and worker; default 128.
@@ -105,6 +109,7 @@ impl Default for ProxySettings {
             idle_timeout: Duration::from_secs(60),
             total_timeout: None,
             retry: Arc::default(),
+            fallback: None,
             preserve_host: true,
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),

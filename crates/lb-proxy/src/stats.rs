@@ -63,6 +63,8 @@ counters! {
     client_timeouts,
     /// Requests that no backend was usable for.
     no_backend,
+    /// Those of them that got the breaker's fallback response.
+    fallbacks,
     /// Connections made to backends.
     upstream_connects,
     /// Connections to backends that could not be made.

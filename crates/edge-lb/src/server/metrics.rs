@@ -31,6 +31,7 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
             s.retries_refused,
         ),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
+        ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),
         ("edge_lb_client_errors_total", "Malformed requests.", s.client_errors),
         ("edge_lb_client_timeouts_total", "Clients that were too slow.", s.client_timeouts),
         ("edge_lb_upstream_connects_total", "Connections made to backends.", s.upstream_connects),
