@@ -154,6 +154,8 @@ pub struct RetryPolicy {
     pub retry_after_max: Duration,
     /// How many bytes of a request's body are kept to be sent again, default 64 KiB.
     pub replay_buffer: usize,
+    /// Whether a slow try gets another beside it, default not.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for RetryPolicy {
@@ -171,7 +173,24 @@ impl Default for RetryPolicy {
             per_try_timeout: None,
             retry_after_max: Duration::from_secs(1),
             replay_buffer: 64 * 1024,
+            hedge: None,
         }
+    }
+}
+
+/// When a slow try gets another beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hedge {
+    /// After the time that this percentage of responses take at most, 50–99, default 95.
+    pub percentile: u8,
+    /// But not before this, default 10 ms.
+    pub min_delay: Duration,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { percentile: 95, min_delay: Duration::from_millis(10) }
     }
 }
 

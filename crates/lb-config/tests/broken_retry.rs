@@ -3,7 +3,7 @@
 mod common;
 
 use common::check;
-use lb_config::{Format::Toml, RetryOn, RetryPolicy, parse};
+use lb_config::{Format::Toml, Hedge, RetryOn, RetryPolicy, parse};
 
 fn file(retry_policy: &str) -> String {
     format!(
@@ -79,6 +79,24 @@ fn delays_agree() {
 }
 
 #[test]
+fn hedges() {
+    check(
+        Toml,
+        &file("hedge = { percentile = 100, min_delay = 5 }\n"),
+        r#"f:6:24: error: `percentile` must be a whole number from 50 to 99, not 100
+f:6:41: error: `min_delay` must be a duration such as "30s", not 5
+  help: did you mean "5s"?"#,
+    );
+    let blind = file("hedge = {}\n").replace("[pools.web]\n", "[pools.web]\nlatency_histograms = false\n");
+    check(
+        Toml,
+        &blind,
+        "f:7:1: error: `hedge` needs `latency_histograms`: it goes by what they hold
+  help: remove latency_histograms = false",
+    );
+}
+
+#[test]
 fn what_is_typed_is_what_holds() {
     let p =
         policy("retry_on = [\"5xx\", 429, \"reset\", \"502-504\", \"reset\", \"428\"]\nbase_delay = \"3s\"");
@@ -87,6 +105,8 @@ fn what_is_typed_is_what_holds() {
     let constant = policy("backoff = \"constant\"\nbase_delay = \"0s\"").backoff;
     assert!(constant.base_delay.is_zero() && constant.max_delay.is_zero() && !constant.jitter);
     assert!(policy("backoff = \"constant\"\njitter = true").backoff.jitter);
+    assert_eq!(policy("hedge = {}").hedge, Some(Hedge::default()));
+    assert_eq!(policy("enabled = false\nhedge = {}").hedge, None);
     assert_eq!(policy("enabled = false\nmax_retries = 5").max_retries, 0);
     assert_eq!(policy(""), RetryPolicy::default());
 }

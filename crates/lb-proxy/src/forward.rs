@@ -41,9 +41,17 @@ pub(crate) struct Journey<'a, B: RequestBody> {
     pub(crate) outgoing: Outgoing<B>,
     tries: Tries,
     /// The backends that it failed on, by `uid`.
-    tried: Vec<u64>,
+    pub(crate) tried: Vec<u64>,
     /// Why the last try gave no response.
     failure: Option<ProxyError>,
+}
+
+impl<B: RequestBody> Journey<'_, B> {
+    /// Has it been tried only once, or not yet?
+    #[inline]
+    pub(crate) fn is_first(&self) -> bool {
+        self.tries.is_first()
+    }
 }
 
 /// What comes after a try.
@@ -95,18 +103,25 @@ impl<B: RequestBody> Proxy<B> {
                 Ok(lease) => lease,
                 Err(e) => return Err(j.failure.unwrap_or(ProxyError::NoBackend(e))),
             };
-            if j.tries.is_first() {
+            if j.is_first() {
                 policy.budget().request(j.cx.now);
             } else if let Some(retry) = granted.take() {
                 retry.made();
             }
-            let ended = self.attempt(lease.backend(), &mut j.outgoing, policy, j.cx.now, watch).await;
+            let (lease, ended) = match self.hedge_after(&j) {
+                None => {
+                    let tried = self.attempt(lease.backend(), &mut j.outgoing, policy, j.cx.now, watch);
+                    let ended = tried.await;
+                    (lease, ended)
+                }
+                // Boxed, as what comes after failures: it would make every request's own state larger.
+                Some(delay) => Box::pin(self.hedged(&mut j, lease, delay)).await,
+            };
             if let Ok(response) = &ended
                 && !policy.settings().retry_on.has_status(response.status())
             {
                 return ended.map(|response| self.hand_on(response, lease, j));
             }
-            // Boxed: it is seldom, and would make every request's own state larger.
             match Box::pin(self.after_failure(&mut j, lease, ended)).await {
                 Next::Again(retry) => granted = retry,
                 Next::Over(end) => return end.map(|(response, lease)| self.hand_on(response, lease, j)),

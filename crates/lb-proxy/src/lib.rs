@@ -12,6 +12,7 @@
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
 //! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
+//! | `hedge` | a second try beside a slow first |
 //! | `retry` | whether and when it is tried again |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
@@ -30,6 +31,7 @@ mod fallback;
 mod forward;
 mod framing;
 mod headers;
+mod hedge;
 mod outgoing;
 mod proxy;
 mod record;
@@ -49,7 +51,7 @@ pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
 pub use proxy::{ClientAddr, Proxy};
-pub use retry::{RetryOn, RetryPolicy, RetrySettings};
+pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};

@@ -73,6 +73,25 @@ impl<B: RequestBody> Outgoing<B> {
         self.idempotent && self.progress.as_ref().is_none_or(|p| p.keeps())
     }
 
+    /// May it be sent twice at once: idempotent, and without a body?
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.idempotent && self.progress.is_none()
+    }
+
+    /// The same request once more, to send it at the same time.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let request = self.request.as_ref().filter(|_| self.is_bare()).map(copy_of)?;
+        Some(Self {
+            request: Some(request),
+            spare: None,
+            progress: None,
+            idempotent: self.idempotent,
+            expects_continue: false,
+            target: self.target.clone(),
+        })
+    }
+
     /// Before it is sent: keeps what is needed to make it anew.
     #[inline]
     pub(crate) fn keep_spare(&mut self) {

@@ -5,6 +5,7 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::headers::{Forwarding, Seen};
+use crate::retry::hedge::Recent;
 use crate::settings::ProxySettings;
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
@@ -13,7 +14,7 @@ use http::{Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
@@ -47,6 +48,8 @@ pub(crate) struct Worker<B: RequestBody> {
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
     fallback: Option<Fallback>,
+    /// For hedges; untouched without them.
+    pub(crate) recent: Mutex<Recent>,
     stats: Arc<ProxyStats>,
 }
 
@@ -90,6 +93,7 @@ impl<B: RequestBody> Proxy<B> {
             timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
             counters: stats.register(),
             balancer,
+            recent: Mutex::default(),
             fallback: settings.fallback.as_ref().map(Fallback::new),
             settings,
             stats,

@@ -53,8 +53,12 @@ counters! {
     retries_timeout,
     /// Those that came after a response with a status that is retried on.
     retries_status,
-    /// Times a request was not sent again only because the retry budget was spent.
+    /// Times a request was not sent again, or not hedged, only because the retry budget was spent.
     retries_refused,
+    /// Times a second try was made beside a slow first one.
+    hedges,
+    /// Times such a second try gave the response.
+    hedges_won,
     /// Times a pooled connection turned out to be closed and the request went out on a new one.
     stale_connections,
     /// Malformed requests.

@@ -9,6 +9,7 @@ mod demo;
 mod discovery_file;
 mod headers;
 mod health;
+mod hedge;
 mod kill_and_revive;
 mod limits;
 mod malformed;

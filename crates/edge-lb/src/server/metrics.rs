@@ -27,9 +27,11 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ("edge_lb_http_retries_total", "Times a request was sent again, to whichever backend.", s.retries),
         (
             "edge_lb_http_retries_refused_total",
-            "Times a request was not sent again only because the retry budget was spent.",
+            "Times a request was not sent again, or not hedged, only because the retry budget was spent.",
             s.retries_refused,
         ),
+        ("edge_lb_http_hedges_total", "Times a second try was made beside a slow first one.", s.hedges),
+        ("edge_lb_http_hedges_won_total", "Times such a second try gave the response.", s.hedges_won),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
         ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),
         ("edge_lb_client_errors_total", "Malformed requests.", s.client_errors),

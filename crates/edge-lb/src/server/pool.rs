@@ -4,7 +4,7 @@ use super::AssembleError;
 use lb_balancer::LoadBalancer;
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
 use lb_config::{Discovery, DnsRecord, Format, Pool, RetryOn as Condition};
-use lb_proxy::{ProxySettings, RetryOn, RetryPolicy, RetrySettings};
+use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolic
         per_try_timeout: retry.per_try_timeout,
         retry_after_max: retry.retry_after_max,
         replay_buffer: retry.replay_buffer,
+        hedge: retry.hedge.map(|h| HedgeSettings { percentile: h.percentile, min_delay: h.min_delay }),
     };
     RetryPolicy::new(settings).map_err(|error| AssembleError::Retry { pool: pool(), error })
 }

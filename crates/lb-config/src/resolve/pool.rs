@@ -129,6 +129,10 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
     }
     if let Some(t) = r.field("retry_policy").table() {
         set(&mut pool.retry, retry::policy(&t));
+        if pool.retry.hedge.is_some() && !pool.settings.latency_histograms {
+            let message = "`hedge` needs `latency_histograms`: it goes by what they hold";
+            r.sink.error(t.field("hedge").key_span(), message).help("remove latency_histograms = false");
+        }
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
 }

@@ -1,7 +1,7 @@
 //! A pool's retry policy.
 
 use super::{set, u32_to_usize};
-use crate::config::{RetryOn, RetryPolicy};
+use crate::config::{Hedge, RetryOn, RetryPolicy};
 use crate::node::{Node, Value};
 use crate::reader::{Field, Reader};
 use crate::schema;
@@ -28,8 +28,14 @@ pub(super) fn policy(r: &Reader<'_>) -> Option<RetryPolicy> {
     let replay = r.field("replay_buffer").size(0..=REPLAY_MAX);
     // The bound fits any machine's words.
     set(&mut policy.replay_buffer, replay.and_then(|n| u32::try_from(n).ok()).map(u32_to_usize));
+    if let Some(t) = r.field("hedge").table() {
+        let mut hedge = Hedge::default();
+        set(&mut hedge.percentile, t.field("percentile").integer(50..=99));
+        set(&mut hedge.min_delay, t.field("min_delay").duration_or_zero());
+        policy.hedge = t.enabled().then_some(hedge);
+    }
     if !r.enabled() {
-        (policy.max_retries, policy.replay_buffer) = (0, 0);
+        (policy.max_retries, policy.replay_buffer, policy.hedge) = (0, 0, None);
     }
     Some(policy)
 }

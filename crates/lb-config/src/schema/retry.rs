@@ -2,7 +2,7 @@
 
 use super::Default::{Text, Value};
 use super::proof::*;
-use super::{Key, Section};
+use super::{Key, Kind, Section};
 
 pub(super) static RETRY: Section = Section {
     path: "pools.NAME.retry_policy",
@@ -92,6 +92,34 @@ pub(super) static RETRY: Section = Section {
             Value("\"64KiB\""),
             set("replay_buffer = \"8KiB\""),
             "How much of a request's body is kept to be sent again. A longer body is sent once.",
+        ),
+        Key::section(
+            "hedge",
+            Kind::Table(&HEDGE),
+            NONE,
+            "A second try beside a slow first one. `hedge = {}` is enough.",
+        ),
+    ],
+};
+
+static HEDGE: Section = Section {
+    path: "pools.NAME.retry_policy.hedge",
+    doc: "An idempotent request without a body whose response takes longer than most gets a second try at another backend, and the first head of a response wins. Draws on the retry budget. When absent: no second try.",
+    keys: &[
+        Key::built("enabled", "boolean", ON, set("enabled = false"), ENABLED_DOC),
+        Key::built(
+            "percentile",
+            "percent, 50–99",
+            Value("95"),
+            set("percentile = 99"),
+            "After the time that so many of the pool's responses of the last 10 to 20 s took at most.",
+        ),
+        Key::built(
+            "min_delay",
+            "duration",
+            Value("\"10ms\""),
+            set("min_delay = \"50ms\""),
+            "But not before this.",
         ),
     ],
 };

@@ -4,15 +4,18 @@
 //! |---|---|
 //! | here | [`RetryPolicy`]: the settings with the budget that all requests share |
 //! | `on` | [`RetryOn`]: which failures are worth another try |
+//! | `hedge` | [`HedgeSettings`]: when a second try is made beside a slow first |
 //! | `after` | what a backend says in `Retry-After` |
 //! | `tries` | one request's tries, and the verdict after each |
 //!
 //! `forward` carries the verdicts out. It lacks a setting by method: what is safe to repeat follows from RFC 9110 alone.
 
 pub(crate) mod after;
+pub(crate) mod hedge;
 mod on;
 pub(crate) mod tries;
 
+pub use hedge::HedgeSettings;
 pub(crate) use on::Failure;
 pub use on::RetryOn;
 
@@ -38,6 +41,8 @@ pub struct RetrySettings {
     pub retry_after_max: Duration,
     /// How many bytes of a request's body are kept to be sent again, default 64 KiB. A longer body is sent once.
     pub replay_buffer: usize,
+    /// Whether a slow try gets another beside it; default not.
+    pub hedge: Option<HedgeSettings>,
 }
 
 impl Default for RetrySettings {
@@ -50,6 +55,7 @@ impl Default for RetrySettings {
             per_try_timeout: None,
             retry_after_max: Duration::from_secs(1),
             replay_buffer: 64 * 1024,
+            hedge: None,
         }
     }
 }
@@ -72,9 +78,10 @@ impl RetryPolicy {
     /// A policy whose budget is untouched.
     ///
     /// # Errors
-    /// A setting of the backoff or the budget that is out of its bounds.
+    /// A setting of the backoff, the budget or the hedge that is out of its bounds.
     pub fn new(settings: RetrySettings) -> Result<Self, SettingsError> {
         settings.backoff.validate()?;
+        settings.hedge.as_ref().map_or(Ok(()), HedgeSettings::validate)?;
         let budget = RetryBudget::new(settings.budget)?;
         Ok(Self { settings, budget })
     }
