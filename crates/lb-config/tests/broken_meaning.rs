@@ -55,7 +55,6 @@ path = "/"
 [pools.web]
 algorithm = "adaptive"
 circuit_breaker = {}
-retry_policy = { backoff = "exponential" }
 health_check = { type = "grpc" }
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
@@ -63,10 +62,9 @@ backends = [{ url = "https://127.0.0.1:9001" }]
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
 f:10:13: error: algorithm `adaptive` is not built yet (planned: weights from what backends report)
-f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers, outlier detection and retries)
-f:12:18: error: key `backoff` is not built yet (planned: circuit breakers, outlier detection and retries)
-f:13:25: error: health check type `grpc` is not built yet (planned: further health checks)
-f:14:21: error: https backends are not built yet (planned: TLS and further protocols)
+f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers and outlier detection)
+f:12:25: error: health check type `grpc` is not built yet (planned: further health checks)
+f:13:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );
 }

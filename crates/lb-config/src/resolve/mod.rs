@@ -10,6 +10,7 @@ mod health;
 mod listener;
 mod outlier;
 mod pool;
+mod retry;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::diagnostic::Sink;

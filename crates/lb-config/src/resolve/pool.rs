@@ -5,6 +5,7 @@ use super::backend;
 use super::discovery;
 use super::health::{self, PoolCheck};
 use super::outlier;
+use super::retry;
 use super::{set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
@@ -129,7 +130,11 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         pool.total_timeout = t.field("total").duration();
     }
     if let Some(t) = r.field("retry_policy").table() {
-        set(&mut pool.max_retries, t.field("max_retries").integer(0..=100_u32));
+        set(&mut pool.retry, retry::policy(&t));
+        if pool.retry.hedge.is_some() && !pool.settings.latency_histograms {
+            let message = "`hedge` needs `latency_histograms`: it goes by what they hold";
+            r.sink.error(t.field("hedge").key_span(), message).help("remove latency_histograms = false");
+        }
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
 }

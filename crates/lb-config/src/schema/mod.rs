@@ -9,6 +9,7 @@ mod health;
 mod outlier;
 mod pool;
 mod proof;
+mod retry;
 mod top;
 
 pub use backend::BACKENDS_FILE;

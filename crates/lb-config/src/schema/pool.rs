@@ -6,6 +6,7 @@ use super::backend::{BACKEND, DISCOVERY};
 use super::health::HEALTH_CHECK;
 use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
+use super::retry::RETRY;
 use super::{Key, Kind, Section};
 
 pub(super) static POOL: Section = Section {
@@ -227,26 +228,6 @@ pub(super) static POOL_TIMEOUTS: Section = Section {
             "The longest gap between two parts of the response's body.",
         ),
         Key::built("total", "duration", NONE, set("total = \"1s\""), "The whole exchange, retries included."),
-    ],
-};
-
-pub(super) static RETRY: Section = Section {
-    path: "pools.NAME.retry_policy",
-    doc: "Only idempotent requests, or those of which nothing was sent, are tried again, on another backend first.",
-    keys: &[
-        Key::built(
-            "max_retries",
-            "whole number, 0–100",
-            Value("3"),
-            set("max_retries = 1"),
-            "How often, beyond the first try. 0: never.",
-        ),
-        Key::planned("backoff", FAULTS),
-        Key::planned("base_delay", FAULTS),
-        Key::planned("max_delay", FAULTS),
-        Key::planned("jitter", FAULTS),
-        Key::planned("budget", FAULTS),
-        Key::planned("budget_percent", FAULTS),
     ],
 };
 
