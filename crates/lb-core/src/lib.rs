@@ -41,6 +41,8 @@ mod latency;
 pub mod lease;
 mod levels;
 pub mod load_tree;
+#[cfg(feature = "orca")]
+pub mod orca;
 mod policy;
 pub mod pool;
 mod ramp;
