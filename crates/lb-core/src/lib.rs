@@ -40,6 +40,7 @@ pub mod histogram;
 mod latency;
 pub mod lease;
 mod levels;
+pub mod load;
 pub mod load_tree;
 #[cfg(feature = "orca")]
 pub mod orca;

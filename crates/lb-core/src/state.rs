@@ -3,10 +3,11 @@
 use crate::gate::{Gate, Shut};
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::latency::{PeakEwma, Samples, penalty};
+use crate::load::Load;
 use crate::load_tree;
 use crate::shared::{Hooks, Shared};
 use arc_swap::{ArcSwap, Guard};
-use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Nanos, Outcome};
+use lb_types::{Backend, BackendId, BackendUrl, Exclusion, LoadReport, Nanos, Outcome};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
@@ -28,6 +29,7 @@ pub struct BackendState {
     cancelled: AtomicU64,
     ewma: PeakEwma,
     samples: OnceLock<Box<Samples>>,
+    load: OnceLock<Box<Load>>,
     uid: u64,
     id: BackendId,
     url: BackendUrl,
@@ -57,6 +59,7 @@ impl BackendState {
             cancelled: AtomicU64::new(0),
             ewma: PeakEwma::default(),
             samples: OnceLock::new(),
+            load: OnceLock::new(),
             uid,
             id: spec.id.clone(),
             url: spec.url.clone(),
@@ -139,10 +142,36 @@ impl BackendState {
         if let Some(samples) = self.samples.get() {
             samples.forget();
         }
+        if let Some(load) = self.load.get() {
+            load.forget();
+        }
     }
 
     pub(crate) fn prepare_samples(&self) {
         self.samples.get_or_init(Box::default);
+    }
+
+    pub(crate) fn prepare_load(&self) {
+        self.load.get_or_init(Box::default);
+    }
+
+    /// Does the pool's algorithm weigh by what backends report? Else [`report`](Self::report) is for nothing.
+    #[inline]
+    pub fn wants_reports(&self) -> bool {
+        self.shared.hooks().has(Hooks::REPORTS)
+    }
+
+    /// What the backend says of its load. A report that came with a failure goes through [`crate::load::as_failed`] first.
+    pub fn report(&self, report: &LoadReport, now: Nanos) {
+        if let Some(load) = self.load.get() {
+            self.shared.reports.record(load, report, now);
+        }
+    }
+
+    /// The weight of its last report, if it counts at this time: see [`crate::load`].
+    #[inline]
+    pub fn reported_weight(&self, now: Nanos) -> Option<f64> {
+        self.shared.reports.weight_of(self.load.get()?, now)
     }
 
     /// The peak EWMA in µs; `None` before the first sample.

@@ -50,7 +50,7 @@ proptest! {
 
     /// One level, so that each backend's reason follows from its own case.
     #[test]
-    fn its_reasons_are_the_true_ones(algorithm in 0usize..11, mut cases in prop::collection::vec(case(), 1..20)) {
+    fn its_reasons_are_the_true_ones(algorithm in 0usize..Algorithm::all().len(), mut cases in prop::collection::vec(case(), 1..20)) {
         for c in &mut cases {
             (c.weight, c.backup, c.priority) = (c.weight.min(2), false, 0);
         }
