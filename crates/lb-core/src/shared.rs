@@ -4,7 +4,7 @@ use crate::load::Reports;
 use crate::load_tree::LoadTree;
 use crate::state::BackendState;
 use arc_swap::ArcSwapOption;
-use lb_types::Clock;
+use lb_types::{Clock, GuardFactory};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, OnceLock};
 
@@ -55,6 +55,8 @@ impl<T> std::ops::Deref for Alone<T> {
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
+    /// Makes what stands before a backend.
+    pub(crate) guards: Option<Arc<GuardFactory>>,
     hooks: AtomicU32,
     pub(crate) decay_ms: AtomicU32,
     pub(crate) window_ms: AtomicU32,
@@ -72,9 +74,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, guards: Option<Arc<GuardFactory>>) -> Self {
         Self {
             clock,
+            guards,
             hooks: AtomicU32::new(0),
             decay_ms: AtomicU32::new(10_000),
             window_ms: AtomicU32::new(60_000),

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`hysteresis`] | rise and fall: results in, verdicts out | – |
 //! | [`schedule`] | when the next check is due | – |
+//! | [`outlier`] | passive detection: who fails the requests it gets | – |
 //! | [`HealthCheck`], [`Plan`] | settings, their bounds, and what one backend makes of them | – |
 #![cfg_attr(
     feature = "runtime",
@@ -46,13 +47,14 @@
 //! # }
 //! ```
 //!
-//! Not here yet: a look at the answer's body, HTTPS, gRPC, custom checks by a closure, and passive detection. What the settings
+//! Not here yet: a look at the answer's body, HTTPS, gRPC and custom checks by a closure. What the settings
 //! cannot ask for yet they do not have; an `https` backend with an HTTP check is refused when it is set.
 
 #[cfg(feature = "runtime")]
 pub mod check;
 mod error;
 pub mod hysteresis;
+pub mod outlier;
 mod plan;
 #[cfg(feature = "runtime")]
 pub mod runner;

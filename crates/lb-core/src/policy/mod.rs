@@ -61,8 +61,8 @@ pub(crate) struct Build<'a> {
     pub(crate) algorithm: &'a Algorithm,
     pub(crate) members: &'a [Member],
     pub(crate) candidates: &'a [u32],
-    /// Some candidate's weight is not its full one now.
-    pub(crate) ramping: bool,
+    /// Some candidate's weight is not its configured one now.
+    pub(crate) scaled: bool,
     /// The pool keeps its load tree for this level.
     pub(crate) tree: bool,
     /// The level's table, where the algorithm has one.
@@ -73,8 +73,8 @@ pub(crate) struct Build<'a> {
 pub(crate) fn build(b: Build<'_>) -> Box<dyn Policy> {
     let weights = || b.candidates.iter().map(|&m| b.members[m as usize].weight).collect::<Vec<_>>();
     match b.algorithm {
-        Algorithm::RoundRobin if !b.ramping => Box::new(round_robin::RoundRobin),
-        // Rotation with a ramp is a weighted rotation.
+        Algorithm::RoundRobin if !b.scaled => Box::new(round_robin::RoundRobin),
+        // Rotation with a ramp, or with an agent's weight, is a weighted rotation.
         Algorithm::RoundRobin | Algorithm::WeightedRoundRobin => round_robin::weighted(&weights()),
         Algorithm::LeastConnections if b.tree => {
             Box::new(least_connections::Tree::new(b.members, b.candidates))

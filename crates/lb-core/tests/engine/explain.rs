@@ -1,7 +1,7 @@
 //! An explanation is the pick's own function: it always agrees with the pick, and its reasons are the true ones.
 
 use crate::common::*;
-use crate::eligibility::{build, case, cases, panics, reason};
+use crate::eligibility::{build, case, cases, overlooked, reason};
 use lb_core::{Algorithm, Locality, PoolSettings};
 use lb_types::{Exclusion, HealthSink};
 use proptest::prelude::*;
@@ -63,12 +63,15 @@ proptest! {
             if c.excluded { cx.exclude(state) }
         }
         let said = w.pool.explain(&cx);
-        prop_assert_eq!(said.panic, panics(&cases) && cases.iter().any(|c| reason(c, true) != reason(c, false)));
+        let overlooked = overlooked(&cases);
+        let somebody = cases.iter().any(|c| matches!(reason(c, overlooked), None | Some(Exclusion::ConnectionLimit)));
+        prop_assert_eq!(said.ignores_ejections, overlooked == Some(Exclusion::Ejected));
+        prop_assert_eq!(said.panic, overlooked == Some(Exclusion::Unhealthy) && somebody);
         for (c, shown) in cases.iter().zip(&said.candidates) {
             if said.picked.as_ref() == Some(&shown.id) {
                 continue;
             }
-            let wanted = reason(c, said.panic)
+            let wanted = reason(c, overlooked)
                 .or_else(|| c.excluded.then_some(Exclusion::Excluded))
                 .or_else(|| c.tried.then_some(Exclusion::AlreadyTried));
             prop_assert_eq!(shown.excluded, wanted, "{:?}", c);

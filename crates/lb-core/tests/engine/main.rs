@@ -2,9 +2,11 @@
 //!
 //! A failing property prints its smallest input and its seed; nothing here sleeps or reads the clock.
 
+mod agents;
 mod common;
 mod eligibility;
 mod explain;
+mod guards;
 mod hashing;
 mod latency;
 mod least_connections;
