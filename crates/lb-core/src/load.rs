@@ -9,12 +9,17 @@
 //! break (a process that has just started says little of itself), and until `weight_expiration_period` after the last report; a
 //! later report begins a new blackout. So does one after the backend had failed its health checks: A58's reconnect.
 //!
+//! Beyond A58: while a backend's last request failed, its report is *doubted*: it may lower the backend's share but not raise it,
+//! and it is no part of the others' mean. Who fails fast is little utilised and serves many; that is no merit.
+//!
 //! Source: <https://github.com/grpc/proposal/blob/master/A58-client-side-weighted-round-robin-lb-policy.md>.
 
 use crate::settings::Adaptive;
 use crate::snapshot::Member;
 use lb_types::{LoadReport, Nanos};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 /// Weights that are out of all reason are taken as these, so that means and shares stay finite.
 const WEIGHT_MIN: f64 = 1e-6;
@@ -39,11 +44,12 @@ pub fn weight(report: &LoadReport, penalty: f64) -> Option<f64> {
     (weight > 0.0).then(|| weight.clamp(WEIGHT_MIN, WEIGHT_MAX))
 }
 
-/// A report that came with a failure: however few errors it admits, each of its requests counts as one. A backend that fails fast is little
-/// utilised, and must not be rewarded for it.
-#[must_use]
-pub fn as_failed(report: LoadReport) -> LoadReport {
-    LoadReport { eps: report.eps.max(report.rps_fractional), ..report }
+/// A weight that counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reported {
+    pub(crate) weight: f64,
+    /// The backend's last request failed.
+    pub(crate) doubted: bool,
 }
 
 /// One backend's weight of its last report.
@@ -56,6 +62,7 @@ pub(crate) struct Load {
     /// The ms since when it has reported without a break. Written before the first word of a row, so that no reader takes
     /// the new weight for one of the row before.
     since_ms: AtomicU64,
+    doubted: AtomicBool,
 }
 
 impl Load {
@@ -70,11 +77,21 @@ impl Load {
         self.word.store(weight << TIME_BITS | now_ms & ((1 << TIME_BITS) - 1), Release);
     }
 
-    pub(crate) fn get(&self, now: Nanos, blackout_ms: u64, expiration_ms: u64) -> Option<f64> {
+    pub(crate) fn get(&self, now: Nanos, blackout_ms: u64, expiration_ms: u64) -> Option<Reported> {
         let (weight, at) = unpack(self.word.load(Acquire))?;
         let now_ms = now.as_millis();
         let reported_ms = now_ms.saturating_sub(self.since_ms.load(Relaxed));
-        (is_fresh(at, now_ms, expiration_ms) && reported_ms >= blackout_ms).then_some(weight)
+        let counts = is_fresh(at, now_ms, expiration_ms) && reported_ms >= blackout_ms;
+        counts.then(|| Reported { weight, doubted: self.doubted.load(Relaxed) })
+    }
+
+    /// Whether the last request failed.
+    #[inline]
+    pub(crate) fn doubt(&self, doubted: bool) {
+        // Read first: most often nothing changes, and all workers read this line.
+        if self.doubted.load(Relaxed) != doubted {
+            self.doubted.store(doubted, Relaxed);
+        }
     }
 
     pub(crate) fn forget(&self) {
@@ -97,7 +114,7 @@ fn is_fresh(at_ms: u64, now_ms: u64, expiration_ms: u64) -> bool {
 pub(crate) struct Reporting {
     /// How many backends have a weight that counts.
     pub(crate) backends: u32,
-    /// The mean of their weights.
+    /// The mean of their weights, as far as they are not doubted (or all are).
     pub(crate) mean: f64,
 }
 
@@ -117,12 +134,48 @@ pub(crate) struct Reports {
     /// The ms from which on the next step is to be made; [`BUSY`] while somebody makes it, who alone touches what is below.
     due_ms: AtomicU64,
     at: AtomicU32,
-    count: AtomicU32,
-    /// The bits of an `f64`.
-    sum: AtomicU64,
+    sums: KeptSums,
 }
 
 const BUSY: u64 = u64::MAX;
+
+/// Weights added up between two steps: (how many, their sum) of the trusted and of the doubted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums([(u32, f64); 2]);
+
+impl Sums {
+    fn add(&mut self, reported: Option<Reported>) {
+        if let Some(r) = reported {
+            let (count, sum) = &mut self.0[usize::from(r.doubted)];
+            (*count, *sum) = (*count + 1, *sum + r.weight);
+        }
+    }
+
+    fn reporting(self) -> Reporting {
+        let [trusted, doubted] = self.0;
+        let (count, sum) = if trusted.0 > 0 { trusted } else { doubted };
+        // Rounded as it is kept, so that a dry look says the same.
+        let mean = (sum / f64::from(count.max(1))) as f32;
+        Reporting { backends: trusted.0 + doubted.0, mean: f64::from(mean) }
+    }
+}
+
+/// [`Sums`] from one step to the next.
+#[derive(Debug, Default)]
+struct KeptSums([(AtomicU32, AtomicU64); 2]);
+
+impl KeptSums {
+    fn load(&self) -> Sums {
+        Sums(self.0.each_ref().map(|(count, sum)| (count.load(Relaxed), f64::from_bits(sum.load(Relaxed)))))
+    }
+
+    fn store(&self, sums: Sums) {
+        for ((count, sum), now) in self.0.iter().zip(sums.0) {
+            count.store(now.0, Relaxed);
+            sum.store(now.1.to_bits(), Relaxed);
+        }
+    }
+}
 
 impl Reports {
     pub(crate) fn set(&self, o: &Adaptive) {
@@ -139,7 +192,7 @@ impl Reports {
     }
 
     #[inline]
-    pub(crate) fn weight_of(&self, load: &Load, now: Nanos) -> Option<f64> {
+    pub(crate) fn weight_of(&self, load: &Load, now: Nanos) -> Option<Reported> {
         load.get(now, self.blackout_ms.load(Relaxed), self.expiration_ms.load(Relaxed))
     }
 
@@ -164,25 +217,20 @@ impl Reports {
         // The pool may have shrunk since the last step.
         let from = Some(self.at.load(Relaxed) as usize).filter(|&at| at < n).unwrap_or(0);
         let to = n.min(from + STEP);
-        let (mut count, mut sum) = match from {
-            0 => (0, 0.0),
-            _ => (self.count.load(Relaxed), f64::from_bits(self.sum.load(Relaxed))),
-        };
+        let mut sums = if from == 0 { Sums::default() } else { self.sums.load() };
         for m in members[from..to].iter().filter(|m| m.exclusion.is_none()) {
-            if let Some(weight) = m.state.reported_weight(now) {
-                (count, sum) = (count + 1, sum + weight);
-            }
+            sums.add(m.state.reported(now));
         }
-        let mean = sum / f64::from(count.max(1));
-        // Rounded as it is kept, so that a dry look says the same.
-        let found = Reporting { backends: count, mean: f64::from(mean as f32) };
+        let found = sums.reporting();
         let done = to == n;
         if !dry {
             self.at.store(if done { 0 } else { to as u32 }, Relaxed);
-            self.count.store(count, Relaxed);
-            self.sum.store(sum.to_bits(), Relaxed);
+            self.sums.store(sums);
             if done {
-                self.known.store(u64::from(count) << 32 | u64::from((mean as f32).to_bits()), Relaxed);
+                self.known.store(
+                    u64::from(found.backends) << 32 | u64::from((found.mean as f32).to_bits()),
+                    Relaxed,
+                );
             }
             let pause_ms = SWEEP_MS * STEP as u64 / n.max(STEP) as u64;
             self.due_ms.store(now.as_millis() + pause_ms, Release);
@@ -216,13 +264,12 @@ mod tests {
                 assert!(weight(&r, 1.0).is_none_or(|w| (WEIGHT_MIN..=WEIGHT_MAX).contains(&w)), "{r:?}");
             }
         }
-        assert_eq!(weight(&as_failed(report(0.02, 1_000.0, 0.0)), 1.0), Some(1_000.0 / 1.02));
     }
 
     #[test]
     fn a_weight_counts_after_the_blackout_and_until_it_expires() {
         let load = Load::default();
-        let at = |ms| load.get(MS(ms), 10_000, 180_000).map(f64::round);
+        let at = |ms| load.get(MS(ms), 10_000, 180_000).map(|r| r.weight.round());
         assert_eq!(at(0), None);
         load.record(200.0, MS(5_000), 180_000);
         assert_eq!(at(14_999), None);
@@ -256,7 +303,7 @@ mod tests {
         fn the_word_keeps_a_weight_to_four_digits(weight in WEIGHT_MIN..WEIGHT_MAX, ms in 0u64..1 << 40) {
             let load = Load::default();
             load.record(weight, MS(ms), 1);
-            let kept = load.get(MS(ms), 0, 1).unwrap();
+            let kept = load.get(MS(ms), 0, 1).unwrap().weight;
             proptest::prop_assert!((kept / weight - 1.0).abs() < 1e-4, "{weight} is kept as {kept}");
         }
     }

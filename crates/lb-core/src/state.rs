@@ -3,7 +3,7 @@
 use crate::gate::{Gate, Shut};
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::latency::{PeakEwma, Samples, penalty};
-use crate::load::Load;
+use crate::load::{Load, Reported};
 use crate::load_tree;
 use crate::shared::{Hooks, Shared};
 use arc_swap::{ArcSwap, Guard as Loaded};
@@ -260,7 +260,7 @@ impl BackendState {
         self.shared.hooks().has(Hooks::REPORTS)
     }
 
-    /// What the backend says of its load. A report that came with a failure goes through [`crate::load::as_failed`] first.
+    /// What the backend says of its load. How its requests end it need not be asked: the leases say it.
     pub fn report(&self, report: &LoadReport, now: Nanos) {
         if let Some(load) = self.load.get() {
             self.shared.reports.record(load, report, now);
@@ -270,7 +270,22 @@ impl BackendState {
     /// The weight of its last report, if it counts at this time: see [`crate::load`].
     #[inline]
     pub fn reported_weight(&self, now: Nanos) -> Option<f64> {
+        self.reported(now).map(|r| r.weight)
+    }
+
+    #[inline]
+    pub(crate) fn reported(&self, now: Nanos) -> Option<Reported> {
         self.shared.reports.weight_of(self.load.get()?, now)
+    }
+
+    /// A report is doubted while the last request failed.
+    #[inline]
+    fn doubt(&self, outcome: Outcome) {
+        if let Some(load) = self.load.get()
+            && !matches!(outcome, Outcome::Cancelled { .. })
+        {
+            load.doubt(matches!(outcome, Outcome::Failure { .. }));
+        }
     }
 
     /// The peak EWMA in µs; `None` before the first sample.
@@ -319,6 +334,9 @@ impl BackendState {
     pub(crate) fn left(&self, outcome: Outcome, started: Nanos, counted: bool, pass: Pass) {
         let hooks = self.shared.hooks();
         self.settle(pass, outcome, started + outcome.elapsed());
+        if hooks.has(Hooks::REPORTS) {
+            self.doubt(outcome);
+        }
         match outcome {
             Outcome::Success { ttfb } => {
                 // The histogram's own count is the count of successes: one write less a request.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `reported` is the weight of the backend's last report (see [`crate::load`]). Without one that counts it is the mean, as in A58. It counts
-//! as a tenth of the mean to ten times the mean: a wrong report must not take all traffic, or lose it all. While fewer than two
+//! as a tenth of the mean to ten times the mean: a wrong report must not take all traffic, or lose it all. That of a backend whose last request
+//! failed counts as the mean at most. While fewer than two
 //! backends of the pool report there is nothing to compare, and the rotation of `weighted-round-robin` takes over, which for equal
 //! weights is round robin.
 //!
@@ -49,8 +50,11 @@ impl Adaptive {
 
     /// The reciprocal of a candidate's chances, up to a common factor; 0 for one that is to be measured at once.
     fn cost(&self, m: &Member, reporting: Reporting, cx: &PickContext<'_>) -> f64 {
-        let reported = m.state.reported_weight(cx.now).map_or(1.0, |w| w / reporting.mean);
-        let weight = f64::from(m.weight) / self.mean_weight * reported.clamp(1.0 / TRUST, TRUST);
+        let reported = m.state.reported(cx.now).map_or(1.0, |r| {
+            let most = if r.doubted { 1.0 } else { TRUST };
+            (r.weight / reporting.mean).clamp(1.0 / TRUST, most)
+        });
+        let weight = f64::from(m.weight) / self.mean_weight * reported;
         let load = 1.0 + f64::from(m.state.in_flight()) / weight;
         self.latency.of(m, cx) * load * load / weight
     }
