@@ -114,6 +114,8 @@ pub struct Pool {
     pub max_retries: u32,
     /// Whether a backend sees the `Host` that the client sent (the default), or its own authority.
     pub preserve_host: bool,
+    /// The response header, in lower case, in which backends may announce weight, drain or maintenance. `None`: there is none.
+    pub agent_header: Option<String>,
 }
 
 impl Default for Pool {
@@ -130,6 +132,7 @@ impl Default for Pool {
             total_timeout: None,
             max_retries: 3,
             preserve_host: true,
+            agent_header: None,
         }
     }
 }
