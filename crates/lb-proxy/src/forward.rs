@@ -54,7 +54,7 @@ impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
 
 /// What all requests of a worker share.
 pub(crate) struct Worker<B: RequestBody> {
-    balancer: LoadBalancer,
+    pub(crate) balancer: LoadBalancer,
     pub(crate) settings: ProxySettings,
     pub(crate) idle: IdlePool<B>,
     pub(crate) timer: Arc<Timer>,
@@ -182,7 +182,10 @@ impl<B: RequestBody> Proxy<B> {
             let tried =
                 self.attempt(lease.backend(), &mut request, replayable, progress.as_ref(), cx.now, watch);
             let error = match tried.await {
-                Ok(response) => return Ok(self.hand_on(response, lease, progress, client, watch)),
+                Ok(mut response) => {
+                    w.hear_head(response.headers_mut(), lease.backend(), watch);
+                    return Ok(self.hand_on(response, lease, progress, client, watch));
+                }
                 Err(error) => error,
             };
             let now = watch.now();

@@ -13,17 +13,20 @@
 //! | `forward` | the request is checked, a backend is leased, the request sent, failures retried |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
+//! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
 //! retries or accounting.
 
+mod agent;
 mod body;
 mod engine;
 mod error;
 mod forward;
 mod framing;
 mod headers;
+mod load_report;
 mod request;
 mod server;
 mod settings;
@@ -34,6 +37,7 @@ mod timer;
 mod tower;
 mod upstream;
 
+pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};

@@ -1,5 +1,6 @@
 //! What the data plane is told. `Default` is the documented default.
 
+use crate::agent::AgentHeader;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ impl ListenerSettings {
 }
 
 /// How requests are carried to the backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ProxySettings {
     /// How long making a connection may take; default 30 s.
     pub connect_timeout: Duration,
@@ -93,6 +94,8 @@ pub struct ProxySettings {
     pub max_idle_per_backend: usize,
     /// How long an idle connection is kept; default 30 s.
     pub max_idle_time: Duration,
+    /// The response header in which trusted backends may announce weight, drain or maintenance; default none.
+    pub agent_header: Option<AgentHeader>,
 }
 
 impl Default for ProxySettings {
@@ -106,6 +109,7 @@ impl Default for ProxySettings {
             preserve_host: true,
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),
+            agent_header: None,
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     let (Some((name, pool)), None) = (pools.next(), pools.next()) else {
         return Err(AssembleError::Pools { count });
     };
-    let proxy = pool::proxy_settings(&pool);
+    let proxy = pool::proxy_settings(&name, &pool)?;
     let balancer = pool::balancer(&name, pool)?;
     let workers = workers.unwrap_or_else(available_workers);
     let server = Server::bind(

@@ -9,16 +9,21 @@ use lb_types::Backend;
 use std::path::Path;
 
 /// How requests go to the pool's backends.
-pub(super) fn proxy_settings(pool: &Pool) -> ProxySettings {
-    ProxySettings {
+pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
+    let agent = |header: &String| {
+        let wrong = |_| AssembleError::AgentHeader { pool: name.to_owned(), header: header.clone() };
+        header.parse().map_err(wrong)
+    };
+    Ok(ProxySettings {
         connect_timeout: pool.connection_timeout,
         first_byte_timeout: pool.first_byte_timeout,
         idle_timeout: pool.idle_timeout,
         total_timeout: pool.total_timeout,
         max_retries: pool.max_retries,
         preserve_host: pool.preserve_host,
+        agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
         ..ProxySettings::default()
-    }
+    })
 }
 
 /// The pool with its health checks and its discovery, at rest.
