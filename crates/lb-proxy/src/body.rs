@@ -240,6 +240,8 @@ impl<B: RequestBody> Streaming<B> {
                 self.armed = false;
                 if let (Some(trailers), Some(lease)) = (frame.trailers_mut(), &self.lease) {
                     self.worker.hear_trailers(trailers, lease.backend(), &self.watch);
+                    // They are the end: hyper asks for nothing after them.
+                    self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

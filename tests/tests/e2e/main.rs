@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod kill_and_revive;
 mod limits;
+mod load_reports;
 mod malformed;
 mod retry;
 mod run_cli;
