@@ -119,6 +119,8 @@ pub struct Pool {
     pub retry: RetryPolicy,
     /// Whether a backend sees the `Host` that the client sent (the default), or its own authority.
     pub preserve_host: bool,
+    /// The response header, in lower case, in which backends may announce weight, drain or maintenance. `None`: there is none.
+    pub agent_header: Option<String>,
 }
 
 impl Default for Pool {
@@ -136,6 +138,7 @@ impl Default for Pool {
             total_timeout: None,
             retry: RetryPolicy::default(),
             preserve_host: true,
+            agent_header: None,
         }
     }
 }

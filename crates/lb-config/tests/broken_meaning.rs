@@ -53,7 +53,7 @@ token = "env:T"
 [[routes]]
 path = "/"
 [pools.web]
-algorithm = "adaptive"
+algorithm = "geo-based"
 circuit_breaker = {}
 health_check = { type = "grpc" }
 backends = [{ url = "https://127.0.0.1:9001" }]
@@ -61,7 +61,7 @@ backends = [{ url = "https://127.0.0.1:9001" }]
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
-f:10:13: error: algorithm `adaptive` is not built yet (planned: weights from what backends report)
+f:10:13: error: algorithm `geo-based` is not built yet (planned: geography)
 f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers and outlier detection)
 f:12:25: error: health check type `grpc` is not built yet (planned: further health checks)
 f:13:21: error: https backends are not built yet (planned: TLS and further protocols)
@@ -183,7 +183,7 @@ algorithm = { name = "p2c", key = "path", decay = "5s" }
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#,
         "f:4:29: error: `key` is no option of `p2c`; it belongs to `maglev`, `ring-hash`, `rendezvous`
-f:4:43: error: `decay` is no option of `p2c`; it belongs to `peak-ewma`",
+f:4:43: error: `decay` is no option of `p2c`; it belongs to `peak-ewma`, `adaptive`",
     );
 }
 
@@ -203,6 +203,38 @@ backends = [{ url = "http://127.0.0.1:9001" }]
 f:4:71: error: `hash_balance_factor` must be a whole number from 101 to 10000, not 100
 f:5:1: error: `slow_start` does nothing with `maglev`, which sends each key where it belongs
   help: remove it, or choose another algorithm"#,
+    );
+}
+
+#[test]
+fn adaptive_options_and_the_agents_header() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = { name = "adaptive", weight_expiration_period = "0s", error_utilization_penalty = -1, samples = 3 }
+agent_header = "Content-Length"
+connection_tracking = false
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:61: error: `weight_expiration_period` must be longer than 0
+f:4:95: error: `error_utilization_penalty` must be a number from 0 to 1000, not -1
+f:4:99: error: unknown key `samples`
+f:5:16: error: `agent_header` cannot be content-length: the header is taken out of every response
+  help: use a header of your own, such as X-Agent
+f:6:23: error: `connection_tracking` cannot be off: `adaptive` needs it
+  help: remove the key: tracking is always on"#,
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+agent_header = "X Agent"
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:16: error: "X Agent" is no header name"#,
     );
 }
 

@@ -1,5 +1,6 @@
 //! What all backends of a pool share, and what survives every snapshot: the clock, the cursor, the load tree, the total.
 
+use crate::load::Reports;
 use crate::load_tree::LoadTree;
 use crate::state::BackendState;
 use arc_swap::ArcSwapOption;
@@ -32,6 +33,8 @@ impl Hooks {
     pub(crate) const HISTOGRAM: u32 = 8;
     /// Somebody waits for a request to end.
     pub(crate) const WAITERS: u32 = 16;
+    /// Load reports are wanted (the algorithm weighs by them).
+    pub(crate) const REPORTS: u32 = 32;
 
     #[inline]
     pub(crate) fn has(self, hook: u32) -> bool {
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) samples: AtomicU32,
     /// What a backend without an average is taken to need.
     pub(crate) default_rtt_us: AtomicU32,
+    pub(crate) reports: Reports,
     tree: ArcSwapOption<LoadTree>,
     watcher: OnceLock<Arc<dyn PoolWatcher>>,
     /// Where round robin stands.
@@ -81,6 +85,7 @@ impl Shared {
             window_ms: AtomicU32::new(60_000),
             samples: AtomicU32::new(10),
             default_rtt_us: AtomicU32::new(30_000),
+            reports: Reports::default(),
             tree: ArcSwapOption::empty(),
             watcher: OnceLock::new(),
             cursor: Alone::default(),

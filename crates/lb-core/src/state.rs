@@ -3,10 +3,11 @@
 use crate::gate::{Gate, Shut};
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::latency::{PeakEwma, Samples, penalty};
+use crate::load::{Load, Reported};
 use crate::load_tree;
 use crate::shared::{Hooks, Shared};
 use arc_swap::{ArcSwap, Guard as Loaded};
-use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Guard, Nanos, Outcome, Pass, Stance};
+use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Guard, LoadReport, Nanos, Outcome, Pass, Stance};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +32,7 @@ pub struct BackendState {
     cancelled: AtomicU64,
     ewma: PeakEwma,
     samples: OnceLock<Box<Samples>>,
+    load: OnceLock<Box<Load>>,
     uid: u64,
     id: BackendId,
     url: BackendUrl,
@@ -63,6 +65,7 @@ impl BackendState {
             cancelled: AtomicU64::new(0),
             ewma: PeakEwma::default(),
             samples: OnceLock::new(),
+            load: OnceLock::new(),
             uid,
             id: spec.id.clone(),
             url: spec.url.clone(),
@@ -239,10 +242,51 @@ impl BackendState {
         if let Some(samples) = self.samples.get() {
             samples.forget();
         }
+        if let Some(load) = self.load.get() {
+            load.forget();
+        }
     }
 
     pub(crate) fn prepare_samples(&self) {
         self.samples.get_or_init(Box::default);
+    }
+
+    pub(crate) fn prepare_load(&self) {
+        self.load.get_or_init(Box::default);
+    }
+
+    /// Does the pool's algorithm weigh by what backends report? Else [`report`](Self::report) is for nothing.
+    #[inline]
+    pub fn wants_reports(&self) -> bool {
+        self.shared.hooks().has(Hooks::REPORTS)
+    }
+
+    /// What the backend says of its load. How its requests end it need not be asked: the leases say it.
+    pub fn report(&self, report: &LoadReport, now: Nanos) {
+        if let Some(load) = self.load.get() {
+            self.shared.reports.record(load, report, now);
+        }
+    }
+
+    /// The weight of its last report, if it counts at this time: see [`crate::load`].
+    #[inline]
+    pub fn reported_weight(&self, now: Nanos) -> Option<f64> {
+        self.reported(now).map(|r| r.weight)
+    }
+
+    #[inline]
+    pub(crate) fn reported(&self, now: Nanos) -> Option<Reported> {
+        self.shared.reports.weight_of(self.load.get()?, now)
+    }
+
+    /// A report is doubted while the last request failed.
+    #[inline]
+    fn doubt(&self, outcome: Outcome) {
+        if let Some(load) = self.load.get()
+            && !matches!(outcome, Outcome::Cancelled { .. })
+        {
+            load.doubt(matches!(outcome, Outcome::Failure { .. }));
+        }
     }
 
     /// The peak EWMA in µs; `None` before the first sample.
@@ -291,6 +335,9 @@ impl BackendState {
     pub(crate) fn left(&self, outcome: Outcome, started: Nanos, counted: bool, pass: Pass) {
         let hooks = self.shared.hooks();
         self.settle(pass, outcome, started + outcome.elapsed());
+        if hooks.has(Hooks::REPORTS) {
+            self.doubt(outcome);
+        }
         match outcome {
             Outcome::Success { ttfb } => {
                 // The histogram's own count is the count of successes: one write less a request.

@@ -5,7 +5,7 @@ use crate::error::PoolError;
 use crate::gate::Shut;
 use crate::pool::Change;
 use crate::ramp;
-use crate::settings::{Algorithm, PoolSettings};
+use crate::settings::{Adaptive, Algorithm, PeakEwma, PoolSettings};
 use crate::shared::{Hooks, Shared};
 use crate::state::BackendState;
 use lb_types::{Backend, BackendId, Nanos, Stance};
@@ -134,15 +134,18 @@ impl Writer {
     pub(crate) fn hook(&self, shared: &Shared) {
         let a = &self.settings.algorithm;
         shared.set_hook(Hooks::HISTOGRAM, self.settings.latency_histograms);
-        shared
-            .set_hook(Hooks::LATENCY, matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_)));
+        let measures =
+            matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_) | Algorithm::Adaptive(_));
+        shared.set_hook(Hooks::LATENCY, measures);
+        shared.set_hook(Hooks::REPORTS, matches!(a, Algorithm::Adaptive(_)));
         let bounded = matches!(a, Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) if h.balance_factor.is_some());
         shared.set_hook(Hooks::TOTAL, bounded);
         let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
         match a {
-            Algorithm::PeakEwma(o) => {
-                shared.decay_ms.store(ms(o.decay), Relaxed);
-                let us = u32::try_from(o.default_rtt.as_micros()).unwrap_or(u32::MAX);
+            Algorithm::PeakEwma(PeakEwma { decay, default_rtt })
+            | Algorithm::Adaptive(Adaptive { decay, default_rtt, .. }) => {
+                shared.decay_ms.store(ms(*decay), Relaxed);
+                let us = u32::try_from(default_rtt.as_micros()).unwrap_or(u32::MAX);
                 shared.default_rtt_us.store(us, Relaxed);
             }
             Algorithm::LeastResponseTime(o) => {
@@ -153,6 +156,12 @@ impl Writer {
                 }
             }
             _ => {}
+        }
+        if let Algorithm::Adaptive(o) = a {
+            shared.reports.set(o);
+            for e in &self.entries {
+                e.state.prepare_load();
+            }
         }
     }
 

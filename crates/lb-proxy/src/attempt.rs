@@ -78,7 +78,10 @@ impl<B: RequestBody> Proxy<B> {
                 {
                     ProxyError::BadResponse
                 }
-                Ok(response) => return Ok(ResponseBody::keeping(response, connection)),
+                Ok(mut response) => {
+                    w.hear_head(response.headers_mut(), backend, watch);
+                    return Ok(ResponseBody::keeping(response, connection));
+                }
                 Err(error) => error,
             };
             drop(connection);

@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 /// How requests go to the pool's backends.
 pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
+    let agent = |header: &String| {
+        let wrong = |_| AssembleError::AgentHeader { pool: name.to_owned(), header: header.clone() };
+        header.parse().map_err(wrong)
+    };
     Ok(ProxySettings {
         connect_timeout: pool.connection_timeout,
         first_byte_timeout: pool.first_byte_timeout,
@@ -18,6 +22,7 @@ pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, A
         total_timeout: pool.total_timeout,
         retry: Arc::new(retry_policy(name, &pool.retry)?),
         preserve_host: pool.preserve_host,
+        agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
         ..ProxySettings::default()
     })
 }

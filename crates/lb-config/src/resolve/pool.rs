@@ -9,7 +9,7 @@ use super::retry;
 use super::{set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
-use crate::reader::Reader;
+use crate::reader::{Field, Reader};
 use lb_core::settings::{Algorithm, Locality, PoolSettings, SlowStart};
 use lb_types::Backend;
 
@@ -107,8 +107,10 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
     }
     let tracking = r.field("connection_tracking");
     if tracking.boolean() == Some(false) {
-        let counts =
-            matches!(algorithm, A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_));
+        let counts = matches!(
+            algorithm,
+            A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_) | A::Adaptive(_)
+        );
         let bounded = matches!(algorithm, A::Maglev(h) | A::RingHash(h) | A::Rendezvous(h) if h.balance_factor.is_some());
         let message = if counts {
             format!("`connection_tracking` cannot be off: `{name}` needs it")
@@ -119,6 +121,33 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
         };
         tracking.error(message).help("remove the key: tracking is always on");
     }
+}
+
+/// Headers that a response cannot do without: none of them is an agent's to speak in.
+const NOT_AN_AGENTS: [&str; 7] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "location",
+    "set-cookie",
+    "transfer-encoding",
+];
+
+/// The name in lower case.
+fn agent_header(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    if !algorithm::is_token(name) || name.len() > 256 {
+        field.error(format!("\"{}\" is no header name", shorten(name)));
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    if NOT_AN_AGENTS.contains(&&*name) {
+        let message = format!("`agent_header` cannot be {name}: the header is taken out of every response");
+        field.error(message).help("use a header of your own, such as X-Agent");
+        return None;
+    }
+    Some(name)
 }
 
 /// Time-outs, retries and what is sent on.
@@ -137,4 +166,5 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         }
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
+    pool.agent_header = agent_header(&r.field("agent_header"));
 }

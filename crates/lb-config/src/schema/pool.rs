@@ -77,6 +77,14 @@ pub(super) static POOL: Section = Section {
             "Whether a backend sees the `Host` that the client sent; otherwise its own name and port.",
         ),
         Key::built(
+            "agent_header",
+            "a header's name",
+            NONE,
+            set("agent_header = \"X-Agent\""),
+            "A response header in which backends may announce weight, drain or maintenance (`75%`, `drain`, `maint`, `ready`: HAProxy's \
+             agent text). Clients never see it.",
+        ),
+        Key::built(
             "panic_threshold",
             "percent, 0–100",
             Value("0"),
@@ -142,7 +150,7 @@ pub(super) static ALGORITHM: Section = Section {
             Required,
             change("name = \"random\"", "name = \"p2c\""),
             "`round-robin`, `weighted-round-robin`, `least-connections`, `random`, `p2c`, `ip-hash`, \
-             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash` or `rendezvous`.",
+             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash`, `rendezvous` or `adaptive`.",
         ),
         Key::built(
             "key",
@@ -197,14 +205,35 @@ pub(super) static ALGORITHM: Section = Section {
             "duration",
             Value("\"10s\""),
             change("name = \"peak-ewma\"", "name = \"peak-ewma\"\ndecay = \"5s\""),
-            "`peak-ewma`: in this time the average forgets all but 1/e of what it was.",
+            "`peak-ewma`, `adaptive`: in this time the average forgets all but 1/e of what it was.",
         ),
         Key::built(
             "default_rtt",
             "duration",
             Value("\"30ms\""),
             change("name = \"peak-ewma\"", "name = \"peak-ewma\"\ndefault_rtt = \"5ms\""),
-            "`peak-ewma`: what a backend is taken to need before it has answered.",
+            "`peak-ewma`, `adaptive`: what a backend is taken to need before it has answered.",
+        ),
+        Key::built(
+            "blackout_period",
+            "duration",
+            Value("\"10s\""),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nblackout_period = \"1s\""),
+            "`adaptive`: how long a backend must have reported its load before that counts.",
+        ),
+        Key::built(
+            "weight_expiration_period",
+            "duration",
+            Value("\"180s\""),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nweight_expiration_period = \"60s\""),
+            "`adaptive`: how long a report of its load counts.",
+        ),
+        Key::built(
+            "error_utilization_penalty",
+            "number, 0–1000",
+            Value("1.0"),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nerror_utilization_penalty = 2.5"),
+            "`adaptive`: what one reported error a request adds to a backend's utilization.",
         ),
     ],
 };

@@ -4,6 +4,7 @@
 //! the request in and asks again if the choice was refused. State that must survive a rebuild (the cursor, the load tree, the
 //! backends' latencies) lives in the pool, not here.
 
+mod adaptive;
 mod hash;
 mod least_connections;
 mod least_response_time;
@@ -81,7 +82,8 @@ pub(crate) fn build(b: Build<'_>) -> Box<dyn Policy> {
         Algorithm::LeastConnections => Box::new(least_connections::Scan),
         Algorithm::Random => Box::new(random::Random::new(&weights())),
         Algorithm::P2c => Box::new(p2c::P2c(p2c::InFlight)),
-        Algorithm::PeakEwma(o) => Box::new(p2c::P2c(p2c::Ewma::new(o))),
+        Algorithm::PeakEwma(o) => Box::new(p2c::P2c(p2c::Ewma::new(o.default_rtt))),
+        Algorithm::Adaptive(o) => Box::new(adaptive::Adaptive::new(o, &weights())),
         Algorithm::LeastResponseTime(_) => Box::new(least_response_time::LeastResponseTime),
         Algorithm::IpHash(_) | Algorithm::Maglev(_) | Algorithm::RingHash(_) | Algorithm::Rendezvous(_) => {
             let sum = weights().iter().map(|&w| u64::from(w)).sum();

@@ -1,7 +1,7 @@
 //! What the tests share: small pools under a clock that stands still.
 
-use lb_core::{Algorithm, Hashing, Lease, Member, PickContext, Pool, PoolSettings};
-use lb_types::{Backend, BackendId, Guard, ManualClock, Nanos, Outcome, Pass, Stance};
+use lb_core::{Algorithm, BackendState, Hashing, Lease, Member, PickContext, Pool, PoolSettings};
+use lb_types::{Backend, BackendId, Guard, LoadReport, ManualClock, Nanos, Outcome, Pass, Stance};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -208,6 +208,17 @@ impl World {
     /// Who serves each of `n` keys.
     pub(crate) fn mapping(&self, n: u32) -> Vec<BackendId> {
         (0..n).map(|k| self.of_key(format!("key {k}").as_bytes()).unwrap()).collect()
+    }
+
+    pub(crate) fn state(&self, i: usize) -> Arc<BackendState> {
+        self.pool.snapshot().get(&id(i)).unwrap().state().clone()
+    }
+
+    /// The backend reports so that A58's formula gives this weight; 0: it says nothing.
+    pub(crate) fn report(&self, i: usize, weight: f64) {
+        let report =
+            LoadReport { cpu_utilization: 0.5, rps_fractional: weight / 2.0, ..LoadReport::default() };
+        self.state(i).report(&report, self.pool.now());
     }
 
     pub(crate) fn in_flight(&self, id: &BackendId) -> u32 {

@@ -63,7 +63,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 
 /// A ring of a weight of 2³² has millions of points, which an unoptimized build feels: rings get small weights.
 pub(crate) fn cases() -> impl Strategy<Value = (usize, Vec<Case>)> {
-    (0usize..11, prop::collection::vec(case(), 1..34)).prop_map(|(a, mut cases)| {
+    (0usize..Algorithm::all().len(), prop::collection::vec(case(), 1..34)).prop_map(|(a, mut cases)| {
         if matches!(Algorithm::all()[a].name(), "ring-hash" | "ip-hash") {
             cases.iter_mut().for_each(|c| c.weight = c.weight.min(3));
         }
@@ -156,6 +156,10 @@ proptest! {
         let settings = PoolSettings::new(Algorithm::all()[algorithm].clone());
         let Some((mut w, _held)) = build(settings, &cases) else { return Ok(()) };
         w.seed = seed >> 1;
+        for _ in 0..2 {
+            (0..cases.len()).filter(|i| seed >> i & 1 == 1).for_each(|i| w.report(i, 1.0 + i as f64));
+            w.clock.advance(MS(10_000));
+        }
         let overlooked = overlooked(&cases);
         let usable = |i: &usize| reason(&cases[*i], overlooked).is_none() && !cases[*i].excluded;
         let fresh: Vec<_> = (0..cases.len()).filter(usable).filter(|&i| !cases[i].tried).collect();

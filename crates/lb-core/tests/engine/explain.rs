@@ -22,6 +22,12 @@ proptest! {
         let settings = with(PoolSettings::new(algorithm), |s| { s.locality = locality; s.panic_threshold = panic_threshold; });
         let Some((mut w, mut held)) = build(settings, &cases) else { return Ok(()) };
         w.seed = seed >> 1;
+        // Some report, a few or many; which matters to `adaptive` alone.
+        let reports = |i: usize| seed.rotate_left(i as u32) & 3 <= seed >> 62;
+        for _ in 0..2 {
+            (0..cases.len()).filter(|&i| reports(i)).for_each(|i| w.report(i, 1.0 + i as f64));
+            w.clock.advance(MS(10_000));
+        }
         for _ in 0..traffic {
             let mut cx = w.cx();
             held.extend(w.pool.acquire(&mut cx).ok());
@@ -50,7 +56,7 @@ proptest! {
 
     /// One level, so that each backend's reason follows from its own case.
     #[test]
-    fn its_reasons_are_the_true_ones(algorithm in 0usize..11, mut cases in prop::collection::vec(case(), 1..20)) {
+    fn its_reasons_are_the_true_ones(algorithm in 0usize..Algorithm::all().len(), mut cases in prop::collection::vec(case(), 1..20)) {
         for c in &mut cases {
             (c.weight, c.backup, c.priority) = (c.weight.min(2), false, 0);
         }
