@@ -145,12 +145,18 @@ impl<'a> Field<'a> {
 
     /// A text, not empty.
     pub(crate) fn text(&self) -> Option<&'a str> {
+        let text = self.text_or_empty()?;
+        if text.is_empty() {
+            self.error(format!("`{}` must not be empty", self.key.name));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text.
+    pub(crate) fn text_or_empty(&self) -> Option<&'a str> {
         let node = self.node()?;
         match &node.value {
-            Value::Text(t) if t.is_empty() => {
-                self.error(format!("`{}` must not be empty", self.key.name));
-                None
-            }
             Value::Text(t) => Some(t),
             _ => {
                 let quoted = quoted(node, self.sink.text());
