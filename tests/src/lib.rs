@@ -101,6 +101,22 @@ pub fn admin(lb: &EdgeLb, method: &str, path: &str) -> Response {
     client.request(method, path, &[], b"").expect("the admin address answers")
 }
 
+/// The sum of a metric's samples whose labels contain all of `labels`.
+///
+/// # Panics
+/// When the admin address does not answer.
+pub fn metric(lb: &EdgeLb, name: &str, labels: &[&str]) -> f64 {
+    let response = admin(lb, "GET", "/metrics");
+    assert_eq!(response.status(), 200);
+    let text = response.text();
+    let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let named = series.split('{').next() == Some(name);
+        (named && labels.iter().all(|l| series.contains(l))).then(|| value.parse::<f64>().unwrap_or(f64::NAN))
+    });
+    samples.sum()
+}
+
 /// How many backends the checks hold for unhealthy, by the admin API.
 ///
 /// # Panics

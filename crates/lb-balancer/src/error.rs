@@ -31,6 +31,16 @@ pub enum BuildError {
         #[source]
         error: lb_health::HealthCheckError,
     },
+    /// A setting of the circuit breaker or of passive detection is out of its bounds.
+    #[cfg(feature = "faults")]
+    #[error("pool \"{pool}\": {error}")]
+    Faults {
+        /// The pool's name.
+        pool: String,
+        /// Which, and why.
+        #[source]
+        error: FaultError,
+    },
     /// `selection_timeout` is longer than a request could sensibly wait.
     #[error("pool \"{pool}\": selection_timeout = {value:?}: must be at most {max:?}")]
     SelectionTimeout {
@@ -41,6 +51,19 @@ pub enum BuildError {
         /// The most that is taken.
         max: std::time::Duration,
     },
+}
+
+/// A setting of the circuit breaker or of passive detection is out of its bounds.
+#[cfg(feature = "faults")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// The circuit breaker's.
+    #[error("circuit_breaker.{0}")]
+    CircuitBreaker(lb_breaker::SettingsError),
+    /// Passive detection's.
+    #[error(transparent)]
+    OutlierDetection(lb_health::outlier::SettingsError),
 }
 
 /// A change of the backends is refused. Nothing has changed then.

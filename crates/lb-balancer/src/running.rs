@@ -67,19 +67,15 @@ impl LoadBalancer {
     }
 }
 
-/// Moves slow-start ramps on for as long as somebody ramps, and otherwise sleeps until something changes.
+/// Does what is due beside the picks, and sleeps until then or until something changes.
 async fn maintain(lb: LoadBalancer) {
-    let pool = lb.pool();
     loop {
-        // Before the call: a change during it is looked at once more.
-        let seen = pool.snapshot().generation();
-        match pool.maintain() {
-            Some(next) => tokio::time::sleep(until(next, pool.now())).await,
-            None => {
-                while pool.snapshot().generation() == seen {
-                    lb.inner.wait.maintenance().notified().await;
-                }
-            }
+        // Told during the call: looked at once more, for the notification stays.
+        let told = lb.inner.wait.maintenance().notified();
+        match lb.maintain() {
+            // Timed out or told: look again.
+            Some(next) => drop(tokio::time::timeout(until(next, lb.pool().now()), told).await),
+            None => told.await,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 use crate::ListenAddress;
+use lb_breaker::{Backoff, BudgetSettings};
 use lb_core::PoolSettings;
 use lb_health::HealthCheck;
+use lb_health::outlier::OutlierDetection;
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -98,6 +101,8 @@ pub struct Pool {
     pub settings: PoolSettings,
     /// Active health checks. `None`: no checks, every backend counts as healthy.
     pub health_check: Option<HealthCheck>,
+    /// Passive detection. `None`: nothing is ejected.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Where to find more backends. `None`: only `backends`.
     pub discovery: Option<Discovery>,
     /// The backends that the file lists, their ids unique.
@@ -110,8 +115,8 @@ pub struct Pool {
     pub idle_timeout: Duration,
     /// The whole exchange, retries included, default none.
     pub total_timeout: Option<Duration>,
-    /// How often a request is tried again, beyond the first try, default 3.
-    pub max_retries: u32,
+    /// What is tried again, when and how often.
+    pub retry: RetryPolicy,
     /// Whether a backend sees the `Host` that the client sent (the default), or its own authority.
     pub preserve_host: bool,
     /// The response header, in lower case, in which backends may announce weight, drain or maintenance. `None`: there is none.
@@ -124,17 +129,90 @@ impl Default for Pool {
         Self {
             settings: PoolSettings::default(),
             health_check: None,
+            outlier_detection: None,
             discovery: None,
             backends: Vec::new(),
             connection_timeout: Duration::from_secs(30),
             first_byte_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             total_timeout: None,
-            max_retries: 3,
+            retry: RetryPolicy::default(),
             preserve_host: true,
             agent_header: None,
         }
     }
+}
+
+/// What is tried again, when and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// How often, beyond the first try, default 3. 0: never, also where the section is off.
+    pub max_retries: u32,
+    /// What is worth another try.
+    pub retry_on: Vec<RetryOn>,
+    /// How long to wait before.
+    pub backoff: Backoff,
+    /// How many retries there may be beside how many requests.
+    pub budget: BudgetSettings,
+    /// How long one try may take to the head of the response, default none.
+    pub per_try_timeout: Option<Duration>,
+    /// The longest `Retry-After` that is waited for, default 1 s.
+    pub retry_after_max: Duration,
+    /// How many bytes of a request's body are kept to be sent again, default 64 KiB.
+    pub replay_buffer: usize,
+    /// Whether a slow try gets another beside it, default not.
+    pub hedge: Option<Hedge>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            retry_on: vec![
+                RetryOn::ConnectFailure,
+                RetryOn::Reset,
+                RetryOn::Timeout,
+                RetryOn::Status(502..=504),
+            ],
+            backoff: Backoff::default(),
+            budget: BudgetSettings::default(),
+            per_try_timeout: None,
+            retry_after_max: Duration::from_secs(1),
+            replay_buffer: 64 * 1024,
+            hedge: None,
+        }
+    }
+}
+
+/// When a slow try gets another beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hedge {
+    /// After the time that this percentage of responses take at most, 50–99, default 95.
+    pub percentile: u8,
+    /// But not before this, default 10 ms.
+    pub min_delay: Duration,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { percentile: 95, min_delay: Duration::from_millis(10) }
+    }
+}
+
+/// A failure that is worth another try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetryOn {
+    /// No connection could be made.
+    ConnectFailure,
+    /// The connection broke before the first byte of a response.
+    Reset,
+    /// No response came in time.
+    Timeout,
+    /// A response with one of these statuses, within 400–599.
+    Status(RangeInclusive<u16>),
 }
 
 /// Where to find backends.

@@ -44,7 +44,10 @@ pub mod schema;
 mod text;
 
 pub use address::{AddressError, ListenAddress};
-pub use config::{Admin, Config, Discovery, DnsRecord, Listener, Log, LogFormat, LogLevel, Pool};
+pub use config::{
+    Admin, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool, RetryOn,
+    RetryPolicy,
+};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;
 pub use format::Format;

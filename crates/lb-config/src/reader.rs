@@ -203,24 +203,30 @@ impl<'a> Field<'a> {
 
     /// A number above zero, up to `max`.
     pub(crate) fn positive(&self, max: f64) -> Option<f64> {
-        self.number(|n| n > 0.0 && n <= max, || format!("a number above 0, at most {max}"))
-    }
-
-    /// A number from zero to `max`.
-    pub(crate) fn not_negative(&self, max: f64) -> Option<f64> {
-        self.number(|n| (0.0..=max).contains(&n), || format!("a number from 0 to {max}"))
-    }
-
-    fn number(&self, fits: impl Fn(f64) -> bool, expected: impl Fn() -> String) -> Option<f64> {
         let node = self.node()?;
         let number = match node.value {
             Value::Integer(n) => Some(n as f64),
             Value::Float(f) => Some(f),
             _ => None,
         };
-        let number = number.filter(|n| fits(*n));
+        let number = number.filter(|n| *n > 0.0 && *n <= max);
         if number.is_none() {
-            self.mismatch(node, &expected());
+            self.mismatch(node, &format!("a number above 0, at most {max}"));
+        }
+        number
+    }
+
+    /// A number within a range.
+    pub(crate) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let node = self.node()?;
+        let number = match node.value {
+            Value::Integer(n) => Some(n as f64),
+            Value::Float(f) => Some(f),
+            _ => None,
+        };
+        let number = number.filter(|n| range.contains(n));
+        if number.is_none() {
+            self.mismatch(node, &format!("a number from {} to {}", range.start(), range.end()));
         }
         number
     }

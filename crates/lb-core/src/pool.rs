@@ -248,7 +248,7 @@ impl Pool {
             w.apply(changes, &self.0.shared, Some(now))?;
             w.version
         };
-        Ok(self.publish(version))
+        Ok(self.publish_change(version))
     }
 
     /// Adds a backend.
@@ -317,7 +317,7 @@ impl Pool {
             w.version += 1;
             w.version
         };
-        Ok(self.publish(version))
+        Ok(self.publish_change(version))
     }
 
     /// Takes out the backends (`true`), or puts them back (`false`), that passive detection has judged; gives the generation in which
@@ -338,7 +338,7 @@ impl Pool {
             }
             w.version
         };
-        self.publish(version)
+        self.publish_change(version)
     }
 
     /// A backend's guard was changed by hand (a breaker was forced open, say): from the return on the pool goes by it. Unknown ids are
@@ -352,7 +352,7 @@ impl Pool {
     }
 
     /// Moves slow-start ramps on and takes in what guards say. Gives the time at which to call again, or `None` when nothing is due.
-    /// Call it also after the [`PoolWatcher`] was told of a change.
+    /// Call it also when the [`PoolWatcher`] was asked for attention.
     pub fn maintain(&self) -> Option<Nanos> {
         let now = self.now();
         let (step, version) = {
@@ -393,7 +393,14 @@ impl Pool {
             }
             w.version
         };
-        self.publish(version);
+        self.publish_change(version);
+    }
+
+    /// As [`publish`](Self::publish), and asks for maintenance: somebody may be on a ramp now.
+    fn publish_change(&self, version: u64) -> u64 {
+        let generation = self.publish(version);
+        self.0.shared.attention();
+        generation
     }
 
     /// Makes version `version` (or a later one) visible; gives the generation.

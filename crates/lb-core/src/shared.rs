@@ -8,12 +8,14 @@ use lb_types::{Clock, GuardFactory};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, OnceLock};
 
-/// Told when something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
-/// [`crate::Pool::set_waiters`] is on) the end of a request. Called on the request path: it must be quick and must not call back
-/// into the pool.
+/// Told of what happens in a pool. Called on the request path: it must be quick and must not call back into the pool.
 pub trait PoolWatcher: Send + Sync + 'static {
-    /// Look again.
+    /// Something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
+    /// [`crate::Pool::set_waiters`] is on) the end of a request.
     fn changed(&self);
+
+    /// [`crate::Pool::maintain`] may have something to do: the pool was changed, or a guard.
+    fn attention(&self);
 }
 
 /// What the end of a lease has to do beyond counting: one word, read once.
@@ -112,6 +114,12 @@ impl Shared {
     pub(crate) fn changed(&self) {
         if let Some(w) = self.watcher.get() {
             w.changed();
+        }
+    }
+
+    pub(crate) fn attention(&self) {
+        if let Some(w) = self.watcher.get() {
+            w.attention();
         }
     }
 

@@ -203,6 +203,7 @@ impl BackendState {
         };
         if self.told.swap(class, SeqCst) != class {
             self.shared.changed();
+            self.shared.attention();
         }
     }
 

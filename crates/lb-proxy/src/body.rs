@@ -1,139 +1,20 @@
-//! Bodies: the client's on its way to a backend, and the response with the lease inside.
+//! The response on its way to the client, with the lease inside.
 
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
-use crate::forward::Worker;
+use crate::proxy::Worker;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
+use crate::upload::Progress;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use lb_core::Lease;
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
-
-/// What goes to a backend: not the client's body type alone, for a retry has none of it.
-#[derive(Debug)]
-pub(crate) enum ReqBody<B> {
-    Empty,
-    /// Boxed, because the request is moved a dozen times on its way and most have no body.
-    Stream(Box<Upload<B>>),
-}
-
-/// A client's body and what is known of its progress.
-#[derive(Debug)]
-pub(crate) struct Upload<B> {
-    body: B,
-    progress: Arc<Progress>,
-    watch: Arc<Watch>,
-    body_timeout: Duration,
-    first_byte_timeout: Duration,
-}
-
-/// What the exchange and the body tell one another.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// All of it was handed to the connection.
-    pub(crate) done: AtomicBool,
-    /// The client broke it off.
-    pub(crate) failed: AtomicBool,
-    /// The client waits for a 100 before it sends it, and the backend has said nothing yet.
-    held: AtomicBool,
-    waker: std::sync::Mutex<Option<Waker>>,
-}
-
-impl Progress {
-    /// Holds the body back until [`release`](Self::release): the client expects a 100.
-    pub(crate) fn hold(&self) {
-        self.held.store(true, Relaxed);
-    }
-
-    /// Lets the body flow.
-    pub(crate) fn release(&self) {
-        self.held.store(false, Relaxed);
-        let waker = self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(w) = waker {
-            w.wake();
-        }
-    }
-
-    /// Is it held back?
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Relaxed)
-    }
-
-    fn poll_held(&self, cx: &Context<'_>) -> bool {
-        if !self.is_held() {
-            return false;
-        }
-        *self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(cx.waker().clone());
-        // Released while the waker was put in place?
-        self.is_held()
-    }
-}
-
-impl<B> ReqBody<B> {
-    pub(crate) fn stream(
-        body: B,
-        progress: Arc<Progress>,
-        watch: Arc<Watch>,
-        body_timeout: Duration,
-        first_byte_timeout: Duration,
-    ) -> Self {
-        Self::Stream(Box::new(Upload { body, progress, watch, body_timeout, first_byte_timeout }))
-    }
-}
-
-impl<B: Body + Unpin> Body for ReqBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let Self::Stream(s) = self.get_mut() else { return Poll::Ready(None) };
-        if s.progress.poll_held(cx) {
-            return Poll::Pending;
-        }
-        let polled = Pin::new(&mut s.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending if s.watch.phase() != Phase::ClientBody => {
-                s.watch.arm(Phase::ClientBody, s.watch.now(), s.body_timeout);
-            }
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(_))) => {
-                s.watch.arm(Phase::FirstByte, s.watch.now(), s.first_byte_timeout);
-                if s.body.is_end_stream() {
-                    s.progress.done.store(true, Relaxed);
-                }
-            }
-            Poll::Ready(Some(Err(_))) => s.progress.failed.store(true, Relaxed),
-            Poll::Ready(None) => {
-                s.watch.arm(Phase::FirstByte, s.watch.now(), s.first_byte_timeout);
-                s.progress.done.store(true, Relaxed);
-            }
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Stream(s) => s.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(s) => s.body.size_hint(),
-        }
-    }
-}
 
 /// The body of a response to a client: one of the proxy's own, or a backend's that streams through. The lease on the backend
 /// rides in it and ends with it.
@@ -157,7 +38,7 @@ pub(crate) struct Streaming<B: RequestBody> {
     pub(crate) worker: Arc<Worker<B>>,
     pub(crate) watch: Arc<Watch>,
     /// Of the request's body, if it has one.
-    pub(crate) progress: Option<Arc<Progress>>,
+    pub(crate) progress: Option<Arc<Progress<B>>>,
     /// When the head came.
     pub(crate) head_at: Nanos,
     /// Whether anything was waited for since: then the head's time is no longer the present.

@@ -7,8 +7,8 @@
 //! connection are polled without a waker, for they only move when the connection does. Nobody polls an idle connection: that its peer has
 //! closed it is seen when it is asked whether it is usable, before a request is entrusted to it.
 
-use crate::body::ReqBody;
 use crate::socket::Socket;
+use crate::upload::ReqBody;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
@@ -180,6 +180,26 @@ impl<B: RequestBody> ResponseBody<B> {
     #[inline]
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+
+    /// Reads the rest of the body, if it is there already and no longer than `max` bytes; then gives the connection, if that can be
+    /// used again.
+    pub(crate) fn discard(mut self, max: u64) -> Option<Connection<B>> {
+        if self.size_hint().lower() > max {
+            return None;
+        }
+        let (mut left, mut cx) = (max, Context::from_waker(Waker::noop()));
+        while !self.is_end_stream() {
+            match self.poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    left = left.checked_sub(length)?;
+                }
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
+            }
+        }
+        self.take_connection()
     }
 
     /// The connection, after the body's end, unless it is to close.

@@ -2,6 +2,7 @@
 
 use http::{HeaderValue, StatusCode, header};
 use lb_core::SelectError;
+use lb_types::Exclusion;
 
 /// Whose fault an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,11 @@ impl ProxyError {
                 Side::Upstream
             }
         }
+    }
+
+    /// Is no backend usable, at least one of them because its breaker is open?
+    pub fn is_breaker_open(self) -> bool {
+        matches!(self, Self::NoBackend(SelectError::NoneUsable(c)) if c.of(Exclusion::BreakerOpen) > 0)
     }
 
     /// What the client is told.

@@ -1,160 +1,79 @@
 //! The walk of one request: check it, lease a backend, exchange, try another where that is safe, hand the response on.
 //!
-//! A request is sent again only when nothing of it was written yet, or when it is idempotent and has no body; never
-//! after a response has begun; to a backend that it has not failed on while one is usable. A pooled connection that turns out to
-//! be closed is nobody's failure: the request goes out once more, on a new connection to the same backend.
+//! A request is sent again only when nothing of it was written yet, or when it is idempotent; never after its response was
+//! handed on; to a backend that it has not failed on while one is usable. Whether and when follows from `retry`. A pooled
+//! connection that turns out to be closed is nobody's failure: the request goes out once more, on a new connection to the same
+//! backend, and that counts as no retry.
 
-use crate::body::{Progress, ProxyBody, ReqBody, Streaming};
-use crate::engine::{self, Connection, ExchangeError, Received, RequestBody, ResponseBody};
+use crate::body::{ProxyBody, Streaming};
+use crate::engine::{RequestBody, ResponseBody};
 use crate::error::{ProxyError, Side};
-use crate::headers::{self, Forwarding, Seen};
+use crate::headers::{self, Seen};
+use crate::outgoing::Outgoing;
+use crate::proxy::{Client, Proxy};
 use crate::request::{self, Headers};
-use crate::settings::ProxySettings;
-use crate::stats::{Counters, ProxyStats};
-use crate::timer::{Phase, Timer, Watch};
-use crate::upstream::connect::connect;
-use crate::upstream::pool::IdlePool;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use lb_balancer::{LoadBalancer, SelectOptions};
-use lb_core::{BackendState, Lease, PickContext};
-use lb_types::{Clock, FailureKind, Nanos, Outcome};
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use crate::retry::after::retry_after;
+use crate::retry::tries::{Situation, Tries, Verdict};
+use crate::retry::{Failure, RetryPolicy};
+use crate::stats::Counters;
+use crate::timer::{Phase, Watch};
+use crate::upload::{Limits, Progress, ReqBody};
+use http::{Request, Response};
+use lb_balancer::SelectOptions;
+use lb_breaker::Retry;
+use lb_core::{Lease, PickContext};
+use lb_types::{Exclusion, FailureKind, Nanos, Outcome};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// How long a body is held back for a backend's 100 (Continue), before it is sent anyway: some never say it (RFC 9110 §10.1.1).
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+/// How much of a response that is not handed on is read to keep its connection; beyond it, closing is cheaper.
+const DISCARD_MAX: u64 = 16 * 1024;
 
-/// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddr(pub SocketAddr);
+/// What a try came to: a response's head, or why there is none.
+pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
 
-/// The reverse proxy, for one worker or one service: a cheap handle, to clone at will.
-///
-/// `B` is the body type of the requests. With feature `tower` it is a `tower_service::Service`.
-pub struct Proxy<B: RequestBody> {
-    worker: Arc<Worker<B>>,
+/// One request on its way, over all its tries.
+pub(crate) struct Journey<'a, B: RequestBody> {
+    pub(crate) client: &'a Client,
+    pub(crate) watch: &'a Arc<Watch>,
+    pub(crate) policy: &'a RetryPolicy,
+    pub(crate) cx: PickContext<'static>,
+    pub(crate) outgoing: Outgoing<B>,
+    tries: Tries,
+    /// The backends that it failed on, by `uid`.
+    pub(crate) tried: Vec<u64>,
+    /// Why the last try gave no response.
+    failure: Option<ProxyError>,
 }
 
-impl<B: RequestBody> Clone for Proxy<B> {
-    fn clone(&self) -> Self {
-        Self { worker: self.worker.clone() }
+impl<B: RequestBody> Journey<'_, B> {
+    /// Has it been tried only once, or not yet?
+    #[inline]
+    pub(crate) fn is_first(&self) -> bool {
+        self.tries.is_first()
     }
 }
 
-impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
-    }
-}
-
-/// What all requests of a worker share.
-pub(crate) struct Worker<B: RequestBody> {
-    pub(crate) balancer: LoadBalancer,
-    pub(crate) settings: ProxySettings,
-    pub(crate) idle: IdlePool<B>,
-    pub(crate) timer: Arc<Timer>,
-    pub(crate) counters: Arc<Counters>,
-    stats: Arc<ProxyStats>,
-}
-
-/// What is known of the client's connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Client {
-    pub(crate) ip: Option<IpAddr>,
-    pub(crate) forwarding: Forwarding,
-    pub(crate) body_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
-}
-
-impl Client {
-    pub(crate) fn new(ip: Option<IpAddr>, body_timeout: Duration, idle_timeout: Duration) -> Self {
-        Self { ip, forwarding: Forwarding::new(ip), body_timeout, idle_timeout }
-    }
-}
-
-/// The pool's clock, for the timer.
-struct PoolClock(lb_core::Pool);
-
-impl Clock for PoolClock {
-    fn now(&self) -> Nanos {
-        self.0.now()
-    }
+/// What comes after a try.
+enum Next<'p, B: RequestBody> {
+    /// Another, as soon as a backend lets it in.
+    Again(Option<Retry<'p>>),
+    /// The client gets this.
+    Over(Result<(Response<ResponseBody<B>>, Lease), ProxyError>),
 }
 
 impl<B: RequestBody> Proxy<B> {
-    /// A proxy to the balancer's backends.
-    pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
-        Self::with_stats(balancer, settings, Arc::default())
-    }
-
-    pub(crate) fn with_stats(
-        balancer: LoadBalancer,
-        settings: ProxySettings,
-        stats: Arc<ProxyStats>,
-    ) -> Self {
-        let worker = Worker {
-            idle: IdlePool::new(settings.max_idle_per_backend, settings.max_idle_time),
-            timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
-            counters: stats.register(),
-            balancer,
-            settings,
-            stats,
-        };
-        Self { worker: Arc::new(worker) }
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> Arc<ProxyStats> {
-        self.worker.stats.clone()
-    }
-
-    pub(crate) fn worker(&self) -> &Arc<Worker<B>> {
-        &self.worker
-    }
-}
-
-impl<B: RequestBody> Proxy<B> {
-    /// Answers a request: always with a response, be it one of the proxy's own.
-    pub(crate) async fn handle(
-        &self,
-        request: Request<B>,
-        client: &Client,
-        watch: &Arc<Watch>,
-    ) -> Response<ProxyBody<B>> {
-        let counters = &self.worker.counters;
-        Counters::count(&counters.requests);
-        watch.set_active(true);
-        let seen = Seen::of(request.headers());
-        let response = match self.forward(request, &seen, client, watch).await {
-            Ok(response) => response,
-            Err(error) => {
-                watch.rest(watch.now(), client.idle_timeout);
-                counters.failure(error);
-                tracing::debug!(%error, "request failed");
-                let (parts, body) = error.response(seen.json);
-                Response::from_parts(parts, ProxyBody::own(body))
-            }
-        };
-        counters.response(response.status());
-        response
-    }
-
-    async fn forward(
+    pub(crate) async fn forward(
         &self,
         request: Request<B>,
         seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
-        let w = &*self.worker;
+        let w = &**self.worker();
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
-        let mut cx = {
+        let cx = {
             let headers = Headers(&parts.headers);
             w.balancer.context(&request::info(&parts, &headers, client.ip), &SelectOptions::default())
         };
@@ -164,178 +83,166 @@ impl<B: RequestBody> Proxy<B> {
         headers::to_backend(&mut parts.headers, seen, parts.version, &client.forwarding);
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
-        let (body, progress) = self.request_body(body, client, watch);
-        let mut request = Request::from_parts(parts, body);
-        if let Some(progress) = progress.as_ref().filter(|_| seen.expects_continue) {
-            hold_for_continue(&mut request, progress);
-        }
-        let replayable = progress.is_none() && request.method().is_idempotent();
-        // Taken when it is sent, put back where sending it again is safe.
-        let mut request = Some(request);
-        let mut failure = None;
-        let mut attempt = 0;
+        // Looked up once: what the request began with holds for all its tries.
+        let policy = &*w.settings.retry;
+        let (body, progress) = self.request_body(body, parts.method.is_idempotent(), client, policy, watch);
+        let outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
+        let mut j = Journey {
+            client,
+            watch,
+            policy,
+            cx,
+            outgoing,
+            tries: Tries::default(),
+            tried: Vec::new(),
+            failure: None,
+        };
+        let mut granted: Option<Retry<'_>> = None;
         loop {
-            let lease = match w.balancer.pool().acquire(&mut cx) {
+            let lease = match w.balancer.pool().acquire(&mut j.cx) {
                 Ok(lease) => lease,
-                Err(e) => return Err(failure.unwrap_or(ProxyError::NoBackend(e))),
+                Err(e) => return Err(j.failure.unwrap_or(ProxyError::NoBackend(e))),
             };
-            let tried =
-                self.attempt(lease.backend(), &mut request, replayable, progress.as_ref(), cx.now, watch);
-            let error = match tried.await {
-                Ok(mut response) => {
-                    w.hear_head(response.headers_mut(), lease.backend(), watch);
-                    return Ok(self.hand_on(response, lease, progress, client, watch));
-                }
-                Err(error) => error,
-            };
-            let now = watch.now();
-            conclude(lease, error, now, &mut cx);
-            if request.is_none() || attempt == w.settings.max_retries || watch.is_over(now) {
-                return Err(error);
+            if j.is_first() {
+                policy.budget().request(j.cx.now);
+            } else if let Some(retry) = granted.take() {
+                retry.made();
             }
-            Counters::count(&w.counters.retries);
-            attempt += 1;
-            failure = Some(error);
-            cx.now = now;
+            let (lease, mut ended) = match self.hedge_after(&j) {
+                None => {
+                    let tried = self.attempt(lease.backend(), &mut j.outgoing, policy, j.cx.now, watch);
+                    let ended = tried.await;
+                    (lease, ended)
+                }
+                // Boxed, as what comes after failures: it would make every request's own state larger.
+                Some(delay) => Box::pin(self.hedged(&mut j, lease, delay)).await,
+            };
+            if let Ok(response) = &mut ended {
+                w.hear_head(response.headers_mut(), lease.backend(), watch);
+            }
+            if let Ok(response) = &ended
+                && !policy.settings().retry_on.has_status(response.status())
+            {
+                return ended.map(|response| self.hand_on(response, lease, j));
+            }
+            match Box::pin(self.after_failure(&mut j, lease, ended)).await {
+                Next::Again(retry) => granted = retry,
+                Next::Over(end) => return end.map(|(response, lease)| self.hand_on(response, lease, j)),
+            }
         }
     }
 
     fn request_body(
         &self,
         body: B,
+        idempotent: bool,
         client: &Client,
+        policy: &RetryPolicy,
         watch: &Arc<Watch>,
-    ) -> (ReqBody<B>, Option<Arc<Progress>>) {
+    ) -> (ReqBody<B>, Option<Arc<Progress<B>>>) {
         if body.is_end_stream() {
             return (ReqBody::Empty, None);
         }
-        let progress = Arc::new(Progress::default());
-        let first_byte = self.worker.settings.first_byte_timeout;
-        let stream = ReqBody::stream(body, progress.clone(), watch.clone(), client.body_timeout, first_byte);
-        (stream, Some(progress))
-    }
-
-    /// One backend: an exchange on a pooled connection or a new one. On an error the request is there again if it may be sent
-    /// again.
-    async fn attempt(
-        &self,
-        backend: &BackendState,
-        request: &mut Option<Request<ReqBody<B>>>,
-        replayable: bool,
-        progress: Option<&Arc<Progress>>,
-        mut now: Nanos,
-        watch: &Arc<Watch>,
-    ) -> Result<Response<ResponseBody<B>>, ProxyError> {
-        let w = &*self.worker;
-        if let Some(r) = request {
-            self.address(r, backend);
-        }
-        let mut pooled = w.idle.take(backend, now);
-        loop {
-            let reused = pooled.is_some();
-            if reused && !replayable {
-                // This request gets no second chance: let the runtime see what has happened to the connection meanwhile.
-                tokio::task::yield_now().await;
-            }
-            let mut connection = match pooled.take() {
-                Some(connection) => {
-                    Counters::count(&w.counters.upstream_reused);
-                    connection
-                }
-                None => {
-                    let connection = self.connect(backend, watch).await?;
-                    now = watch.now();
-                    connection
-                }
-            };
-            // hyper gives back only what it had not begun to write.
-            let copy = request.as_ref().filter(|_| replayable).map(copy_of);
-            watch.arm(Phase::FirstByte, now, w.settings.first_byte_timeout);
-            let error = match self.exchange(&mut connection, request, progress, watch).await {
-                // A 101 was never asked for: `Upgrade` does not pass.
-                Ok(response)
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                        || headers::has_two_lengths(response.headers()) =>
-                {
-                    ProxyError::BadResponse
-                }
-                Ok(response) => return Ok(ResponseBody::keeping(response, connection)),
-                Err(error) => error,
-            };
-            if request.is_none() {
-                *request = copy;
-            }
-            if !(reused && error == ProxyError::Reset && request.is_some()) {
-                return Err(error);
-            }
-            Counters::count(&w.counters.stale_connections);
-            now = watch.now();
-        }
-    }
-
-    /// Where the request goes: base path and `Host`, as this backend wants them.
-    fn address(&self, request: &mut Request<ReqBody<B>>, backend: &BackendState) {
-        let url = backend.url();
-        let target = request::target(request.uri(), url.base_path());
-        *request.uri_mut() = target;
-        if (!self.worker.settings.preserve_host || !request.headers().contains_key(header::HOST))
-            && let Ok(host) = HeaderValue::try_from(url.authority())
-        {
-            request.headers_mut().insert(header::HOST, host);
-        }
-    }
-
-    async fn connect(&self, backend: &BackendState, watch: &Arc<Watch>) -> Result<Connection<B>, ProxyError> {
-        let w = &*self.worker;
-        Counters::count(&w.counters.upstream_connects);
-        let made = async {
-            let socket = connect(backend.url()).await?;
-            Connection::open(socket).await.map_err(std::io::Error::other)
+        let policy = policy.settings();
+        let first_byte = self.worker().settings.first_byte_timeout;
+        let limits = Limits {
+            watch: watch.clone(),
+            body_timeout: client.body_timeout,
+            first_byte_timeout: policy.per_try_timeout.map_or(first_byte, |t| t.min(first_byte)),
         };
-        watch.arm(Phase::Connect, watch.now(), w.settings.connect_timeout);
-        let error = match watch.within(made).await {
-            Some(Ok(connection)) => return Ok(connection),
-            Some(Err(error)) => {
-                tracing::debug!(backend = %backend.id(), %error, "no connection");
-                ProxyError::Connect
-            }
-            None => ProxyError::ConnectTimeout,
-        };
-        Counters::count(&w.counters.upstream_connect_errors);
-        Err(error)
+        let record_max = if idempotent { policy.replay_buffer } else { 0 };
+        let (body, progress) = Progress::start(body, record_max, limits);
+        (body, Some(progress))
     }
 
-    /// Sends the request and waits for the response's head, as long as the watch allows.
-    async fn exchange(
-        &self,
-        connection: &mut Connection<B>,
-        request: &mut Option<Request<ReqBody<B>>>,
-        progress: Option<&Arc<Progress>>,
-        watch: &Arc<Watch>,
-    ) -> Result<Response<Received>, ProxyError> {
-        let mut exchange = pin!(connection.exchange(request));
-        let mut held =
-            progress.filter(|p| p.is_held()).map(|p| (p, Box::pin(tokio::time::sleep(CONTINUE_WAIT))));
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = exchange.as_mut().poll(cx) {
-                return Poll::Ready(done.map_err(|e| blame(e, progress)));
+    /// Ends a try's lease if nothing is handed on, and waits for the time of the next, if there is to be one.
+    async fn after_failure<'p>(&self, j: &mut Journey<'p, B>, lease: Lease, ended: Ended<B>) -> Next<'p, B> {
+        let now = j.watch.now();
+        let (failure, asked) = match &ended {
+            Ok(r) => (Some(Failure::Status(r.status())), retry_after(r.headers(), SystemTime::now)),
+            Err(error) => (Failure::of(*error), None),
+        };
+        let Some(failure) = failure else {
+            // Not the backend's failure: its lease was cancelled.
+            return Next::Over(ended.map(|r| (r, lease)));
+        };
+        j.cx.tried(lease.backend());
+        j.tried.push(lease.backend().uid());
+        let mut verdict = Verdict::Over;
+        if j.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
+            let another = self.another_is_usable(&j.tried);
+            let (random, end) = (fastrand::u64(..), j.watch.cap());
+            let situation = Situation { now, end, another, retry_after: asked, random };
+            verdict = j.tries.after(j.policy, failure, &situation);
+        }
+        let counters = &self.worker().counters;
+        let (wait, granted) = match verdict {
+            Verdict::Again { wait, granted } => (wait, granted),
+            over => {
+                if matches!(over, Verdict::Refused) {
+                    Counters::count(&counters.retries_refused);
+                }
+                return Next::Over(match ended {
+                    Ok(response) => Ok((response, lease)),
+                    Err(error) => {
+                        conclude(lease, failure, error, now);
+                        Err(error)
+                    }
+                });
             }
-            if let Some((p, wait)) = &mut held
-                && wait.as_mut().poll(cx).is_ready()
-            {
-                p.release();
-                held = None;
+        };
+        match ended {
+            Ok(response) => {
+                self.discard(response, lease, now, &j.outgoing);
+                j.failure = None;
             }
-            watch.register_request(cx.waker());
-            if !watch.is_due() {
-                return Poll::Pending;
+            Err(error) => {
+                conclude(lease, failure, error, now);
+                j.failure = Some(error);
             }
-            Poll::Ready(Err(match watch.phase() {
-                Phase::ClientBody => ProxyError::ClientTimeout,
-                _ => ProxyError::Timeout,
-            }))
+        }
+        j.outgoing.renew();
+        counters.retry(failure);
+        self.pause(wait, now, j.watch).await;
+        j.cx.now = j.watch.now();
+        Next::Again(granted)
+    }
+
+    /// Is a backend usable that is not among those? As far as a look can tell; the pick decides.
+    fn another_is_usable(&self, tried: &[u64]) -> bool {
+        let snapshot = self.worker().balancer.pool().snapshot();
+        let panic = snapshot.is_panicking();
+        snapshot.members().iter().any(|m| {
+            let usable = match m.exclusion() {
+                None => true,
+                Some(Exclusion::Unhealthy) => panic && m.state().refusal().is_none(),
+                Some(_) => false,
+            };
+            usable && !tried.contains(&m.state().uid())
         })
-        .await
+    }
+
+    /// Lets go of a response in whose place another try is made. Its connection is kept if the rest of it is there already and
+    /// small.
+    fn discard(&self, response: Response<ResponseBody<B>>, lease: Lease, now: Nanos, outgoing: &Outgoing<B>) {
+        let (parts, body) = response.into_parts();
+        if outgoing.is_back()
+            && let Some(connection) = body.discard(DISCARD_MAX)
+        {
+            self.worker().idle.put(lease.backend(), connection, now);
+        }
+        let kind = FailureKind::Status(parts.status.as_u16());
+        let after = now - lease.started();
+        lease.complete(Outcome::Failure { kind, after });
+    }
+
+    /// Waits before a retry. If the client leaves meanwhile, this future is dropped, and the retry with it.
+    async fn pause(&self, wait: Duration, now: Nanos, watch: &Arc<Watch>) {
+        if !wait.is_zero() {
+            // Nobody's deadline runs meanwhile; the wait is known to end before the exchange must.
+            watch.arm(Phase::Backoff, now, Duration::MAX);
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The backend's response becomes the client's.
@@ -343,10 +250,9 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        progress: Option<Arc<Progress>>,
-        client: &Client,
-        watch: &Arc<Watch>,
+        journey: Journey<'_, B>,
     ) -> Response<ProxyBody<B>> {
+        let Journey { client, watch, outgoing, .. } = journey;
         let (mut parts, body) = response.into_parts();
         headers::to_client(&mut parts.headers);
         parts.version = http::Version::HTTP_11;
@@ -361,9 +267,9 @@ impl<B: RequestBody> Proxy<B> {
             body,
             lease: Some(lease),
             verdict,
-            worker: self.worker.clone(),
+            worker: self.worker().clone(),
             watch: watch.clone(),
-            progress,
+            progress: outgoing.settle(),
             head_at,
             waited: false,
             armed: false,
@@ -373,46 +279,16 @@ impl<B: RequestBody> Proxy<B> {
     }
 }
 
-/// Ends the lease of an attempt that gave no response.
-fn conclude(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_>) {
-    if error.side() == Side::Client {
-        drop(lease); // not the backend's failure
-        return;
-    }
-    cx.tried(lease.backend());
-    let kind = match error {
-        ProxyError::Connect | ProxyError::ConnectTimeout => FailureKind::Connect,
-        ProxyError::Timeout => FailureKind::Timeout,
-        ProxyError::BadResponse => FailureKind::Protocol,
-        _ => FailureKind::Reset,
+/// Ends the lease of a try that gave no response.
+pub(crate) fn conclude(lease: Lease, failure: Failure, error: ProxyError, now: Nanos) {
+    debug_assert!(error.side() != Side::Client, "a client's failure cancels the lease");
+    let kind = match failure {
+        Failure::Connect => FailureKind::Connect,
+        Failure::Timeout => FailureKind::Timeout,
+        Failure::Reset if error == ProxyError::BadResponse => FailureKind::Protocol,
+        Failure::Reset => FailureKind::Reset,
+        Failure::Status(status) => FailureKind::Status(status.as_u16()),
     };
     let after = now - lease.started();
     lease.complete(Outcome::Failure { kind, after });
-}
-
-/// Whose fault it was that an exchange failed.
-fn blame(e: ExchangeError, progress: Option<&Arc<Progress>>) -> ProxyError {
-    match e {
-        _ if progress.is_some_and(|p| p.failed.load(Relaxed)) => ProxyError::ClientBody,
-        ExchangeError::Malformed => ProxyError::BadResponse,
-        ExchangeError::RequestBody => ProxyError::ClientBody,
-        ExchangeError::Closed => ProxyError::Reset,
-    }
-}
-
-/// The head of a request without a body, to send once more.
-fn copy_of<B>(request: &Request<ReqBody<B>>) -> Request<ReqBody<B>> {
-    let mut copy = Request::new(ReqBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
-}
-
-/// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment
-/// its body is asked for, so it is not asked for before.
-fn hold_for_continue<B>(request: &mut Request<ReqBody<B>>, progress: &Arc<Progress>) {
-    progress.hold();
-    let progress = progress.clone();
-    engine::on_continue(request, move || progress.release());
 }

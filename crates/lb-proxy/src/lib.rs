@@ -10,24 +10,36 @@
 //! | `server/listener` → `server/worker` | a connection is accepted by one worker, where it stays |
 //! | `server/socket`, `framing` | its bytes are read; ambiguous framing is poisoned before the parser sees it |
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
-//! | `forward` | the request is checked, a backend is leased, the request sent, failures retried |
+//! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
+//! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
+//! | `hedge` | a second try beside a slow first |
+//! | `retry` | whether and when it is tried again |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
+//! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
+//! | `fallback` | what is answered when breakers are open |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
 //! retries or accounting.
 
 mod agent;
+mod attempt;
 mod body;
 mod engine;
 mod error;
+mod fallback;
 mod forward;
 mod framing;
 mod headers;
+mod hedge;
 mod load_report;
+mod outgoing;
+mod proxy;
+mod record;
 mod request;
+mod retry;
 mod server;
 mod settings;
 mod socket;
@@ -35,13 +47,15 @@ mod stats;
 mod timer;
 #[cfg(feature = "tower")]
 mod tower;
+mod upload;
 mod upstream;
 
 pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
-pub use forward::{ClientAddr, Proxy};
+pub use proxy::{ClientAddr, Proxy};
+pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};

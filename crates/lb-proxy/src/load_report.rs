@@ -10,7 +10,7 @@
 //! binary form, the other is not read (as in Envoy); a trailer comes after the head and replaces what that said.
 
 use crate::engine::RequestBody;
-use crate::forward::Worker;
+use crate::proxy::Worker;
 use crate::stats::Counters;
 use crate::timer::Watch;
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};

@@ -1,10 +1,13 @@
 //! What the data plane is told. `Default` is the documented default.
 
 use crate::agent::AgentHeader;
+use crate::retry::RetryPolicy;
+use lb_breaker::FallbackResponse;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where clients connect.
@@ -86,8 +89,11 @@ pub struct ProxySettings {
     pub idle_timeout: Duration,
     /// How long the whole exchange may take, retries included; default no limit.
     pub total_timeout: Option<Duration>,
-    /// How often a request may be sent again, to another backend where one is usable; default 3.
-    pub max_retries: u32,
+    /// Whether and when a request is sent again, to another backend where one is usable. Clones share its budget.
+    pub retry: Arc<RetryPolicy>,
+    /// What a client is told instead of 503 when no backend is usable and the breaker of at least one is open; default: 503 all the
+    /// same. Check it with [`FallbackResponse::validate`]: what cannot be sent is left out.
+    pub fallback: Option<FallbackResponse>,
     /// Pass the client's `Host` on (`true`, the default), or send the backend's own authority.
     pub preserve_host: bool,
     /// The most idle connections kept per backend and worker; default 128.
@@ -105,7 +111,8 @@ impl Default for ProxySettings {
             first_byte_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             total_timeout: None,
-            max_retries: 3,
+            retry: Arc::default(),
+            fallback: None,
             preserve_host: true,
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),

@@ -1,6 +1,7 @@
 //! Counters of the data plane: one set per worker, added up when somebody looks.
 
 use crate::error::{ProxyError, Side};
+use crate::retry::Failure;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,6 +45,20 @@ counters! {
     requests,
     /// Times a request was sent again, to whichever backend.
     retries,
+    /// Those of them that came after a failure to connect.
+    retries_connect,
+    /// Those that came after a connection had broken, or had brought something that is not HTTP.
+    retries_reset,
+    /// Those that came after a time-out.
+    retries_timeout,
+    /// Those that came after a response with a status that is retried on.
+    retries_status,
+    /// Times a request was not sent again, or not hedged, only because the retry budget was spent.
+    retries_refused,
+    /// Times a second try was made beside a slow first one.
+    hedges,
+    /// Times such a second try gave the response.
+    hedges_won,
     /// Times a pooled connection turned out to be closed and the request went out on a new one.
     stale_connections,
     /// Malformed requests.
@@ -52,6 +67,8 @@ counters! {
     client_timeouts,
     /// Requests that no backend was usable for.
     no_backend,
+    /// Those of them that got the breaker's fallback response.
+    fallbacks,
     /// Connections made to backends.
     upstream_connects,
     /// Connections to backends that could not be made.
@@ -89,6 +106,17 @@ impl Counters {
             ProxyError::Timeout | ProxyError::ConnectTimeout => &self.upstream_timeouts,
             e if e.side() == Side::Client => &self.client_errors,
             _ => &self.upstream_errors,
+        });
+    }
+
+    /// Counts a retry, and what it comes after.
+    pub(crate) fn retry(&self, after: Failure) {
+        Self::count(&self.retries);
+        Self::count(match after {
+            Failure::Connect => &self.retries_connect,
+            Failure::Reset => &self.retries_reset,
+            Failure::Timeout => &self.retries_timeout,
+            Failure::Status(_) => &self.retries_status,
         });
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Phase {
     FirstByte,
     /// The backend, for more of a response's body.
     BackendBody,
+    /// Nobody: a retry waits for its time.
+    Backoff,
 }
 
 /// One connection's (or one request's) deadline.
@@ -83,7 +85,7 @@ impl Watch {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        const ALL: [Phase; 7] = [
+        const ALL: [Phase; 8] = [
             Phase::Idle,
             Phase::Head,
             Phase::ClientBody,
@@ -91,8 +93,9 @@ impl Watch {
             Phase::Connect,
             Phase::FirstByte,
             Phase::BackendBody,
+            Phase::Backoff,
         ];
-        ALL[usize::from(self.phase.load(Relaxed)).min(6)]
+        ALL[usize::from(self.phase.load(Relaxed)).min(7)]
     }
 
     /// The request is over: the client may send another within `after`.
@@ -121,9 +124,9 @@ impl Watch {
         self.cap.store(at.map_or(u64::MAX, |at| at.0), Relaxed);
     }
 
-    /// Has the cap passed?
-    pub(crate) fn is_over(&self, now: Nanos) -> bool {
-        self.cap.load(Relaxed) <= now.0
+    /// The limit of every deadline; [`Nanos::MAX`]: there is none.
+    pub(crate) fn cap(&self) -> Nanos {
+        Nanos(self.cap.load(Relaxed))
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use crate::body::ProxyBody;
 use crate::engine::RequestBody;
-use crate::forward::{Client, ClientAddr, Proxy};
+use crate::proxy::{Client, ClientAddr, Proxy};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! The admin address: metrics that agree with what was sent, readiness, pools and health.
 
-use edge_lb_tests::{SOON, Setup, admin, unhealthy};
+use edge_lb_tests::{SOON, Setup, admin, metric, unhealthy};
 use lb_testkit::{Backend, Client, EdgeLb, Load, Reply, eventually};
 use serde_json::Value;
 
@@ -19,18 +19,6 @@ fn json(lb: &EdgeLb, path: &str) -> Value {
     serde_json::from_slice(&response.body).unwrap()
 }
 
-/// The samples of a metric whose labels contain all of `labels`.
-fn metric(lb: &EdgeLb, name: &str, labels: &[&str]) -> f64 {
-    let (status, text) = get(lb, "/metrics");
-    assert_eq!(status, 200);
-    let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        let named = series.split('{').next() == Some(name);
-        (named && labels.iter().all(|l| series.contains(l))).then(|| value.parse::<f64>().unwrap())
-    });
-    samples.sum()
-}
-
 #[test]
 fn metrics_count_what_was_sent() {
     let (a, b) = (Backend::start("a"), Backend::with("b", |_| Reply::status(404)));
@@ -42,6 +30,21 @@ fn metrics_count_what_was_sent() {
     let total = |labels: &[&str]| metric(&lb, "edge_lb_backend_requests_total", labels) as u64;
     eventually(SOON, &format!("100 requests are counted in\n{text}"), || total(&[]) == 100);
     assert_eq!((total(&["\"a\""]), total(&["\"b\""])), (50, 50), "{text}");
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin-api.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let a = Backend::start("a");
+    let lb = Setup::new([&a]).admin().start();
+    let (_, text) = get(&lb, "/metrics");
+    let missing: Vec<_> = text
+        .lines()
+        .filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/admin-api.md: {missing:?}");
 }
 
 #[test]

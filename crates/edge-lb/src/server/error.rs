@@ -32,6 +32,21 @@ pub enum AssembleError {
         #[source]
         error: DiscoverError,
     },
+    /// A retry policy's backoff or budget is out of its bounds.
+    #[error("pool \"{pool}\", retry_policy: {error}")]
+    Retry {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_breaker::SettingsError,
+    },
+    /// A condition for retries that this version does not know.
+    #[error("pool \"{pool}\": a condition of its retry_on is not built yet")]
+    RetryOn {
+        /// The pool's name.
+        pool: String,
+    },
     /// A kind of discovery that this version does not know.
     #[error("pool \"{pool}\": this kind of discovery is not built yet")]
     DiscoveryKind {

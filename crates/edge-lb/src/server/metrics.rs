@@ -11,11 +11,29 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
     for (class, n) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(s.responses) {
         out.counter("edge_lb_http_responses_total", help, &[("class", class)], n);
     }
+    let help = "Retries by what they came after.";
+    let reasons = [
+        ("connect", s.retries_connect),
+        ("reset", s.retries_reset),
+        ("timeout", s.retries_timeout),
+        ("status", s.retries_status),
+    ];
+    for (reason, n) in reasons {
+        out.counter("edge_lb_http_retry_reasons_total", help, &[("reason", reason)], n);
+    }
     let counters = [
         ("edge_lb_client_connections_total", "Client connections accepted.", s.connections_accepted),
         ("edge_lb_http_requests_total", "Requests that reached the proxy.", s.requests),
         ("edge_lb_http_retries_total", "Times a request was sent again, to whichever backend.", s.retries),
+        (
+            "edge_lb_http_retries_refused_total",
+            "Times a request was not sent again, or not hedged, only because the retry budget was spent.",
+            s.retries_refused,
+        ),
+        ("edge_lb_http_hedges_total", "Times a second try was made beside a slow first one.", s.hedges),
+        ("edge_lb_http_hedges_won_total", "Times such a second try gave the response.", s.hedges_won),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
+        ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),
         ("edge_lb_client_errors_total", "Malformed requests.", s.client_errors),
         ("edge_lb_client_timeouts_total", "Clients that were too slow.", s.client_timeouts),
         ("edge_lb_upstream_connects_total", "Connections made to backends.", s.upstream_connects),

@@ -3,10 +3,11 @@
 use super::AssembleError;
 use lb_balancer::LoadBalancer;
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
-use lb_config::{Discovery, DnsRecord, Format, Pool};
-use lb_proxy::ProxySettings;
+use lb_config::{Discovery, DnsRecord, Format, Pool, RetryOn as Condition};
+use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How requests go to the pool's backends.
 pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
@@ -19,11 +20,36 @@ pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, A
         first_byte_timeout: pool.first_byte_timeout,
         idle_timeout: pool.idle_timeout,
         total_timeout: pool.total_timeout,
-        max_retries: pool.max_retries,
+        retry: Arc::new(retry_policy(name, &pool.retry)?),
         preserve_host: pool.preserve_host,
         agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
         ..ProxySettings::default()
     })
+}
+
+fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolicy, AssembleError> {
+    let pool = || name.to_owned();
+    let mut on = RetryOn::nothing();
+    for condition in &retry.retry_on {
+        on = match condition {
+            Condition::ConnectFailure => on.connect_failure(),
+            Condition::Reset => on.reset(),
+            Condition::Timeout => on.timeout(),
+            Condition::Status(statuses) => on.statuses(statuses.clone()),
+            _ => return Err(AssembleError::RetryOn { pool: pool() }),
+        };
+    }
+    let settings = RetrySettings {
+        max_retries: retry.max_retries,
+        backoff: retry.backoff,
+        budget: retry.budget,
+        retry_on: on,
+        per_try_timeout: retry.per_try_timeout,
+        retry_after_max: retry.retry_after_max,
+        replay_buffer: retry.replay_buffer,
+        hedge: retry.hedge.map(|h| HedgeSettings { percentile: h.percentile, min_delay: h.min_delay }),
+    };
+    RetryPolicy::new(settings).map_err(|error| AssembleError::Retry { pool: pool(), error })
 }
 
 /// The pool with its health checks and its discovery, at rest.

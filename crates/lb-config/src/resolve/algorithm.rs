@@ -55,7 +55,7 @@ pub(super) fn algorithm(field: &Field<'_>) -> Option<Algorithm> {
         Some(Algorithm::Adaptive(o)) => {
             set(&mut o.blackout_period, r.field("blackout_period").duration_or_zero());
             set_duration(&mut o.weight_expiration_period, &r, "weight_expiration_period");
-            set(&mut o.error_utilization_penalty, r.field("error_utilization_penalty").not_negative(1_000.0));
+            set(&mut o.error_utilization_penalty, r.field("error_utilization_penalty").number(0.0..=1_000.0));
             set_duration(&mut o.decay, &r, "decay");
             set_duration(&mut o.default_rtt, &r, "default_rtt");
         }

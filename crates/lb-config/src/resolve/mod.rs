@@ -8,7 +8,9 @@ mod backend;
 mod discovery;
 mod health;
 mod listener;
+mod outlier;
 mod pool;
+mod retry;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::diagnostic::Sink;

@@ -4,6 +4,8 @@ use super::algorithm;
 use super::backend;
 use super::discovery;
 use super::health::{self, PoolCheck};
+use super::outlier;
+use super::retry;
 use super::{set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
@@ -32,6 +34,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
             pool_check = Some(kind);
         }
     }
+    pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();
@@ -156,7 +159,11 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         pool.total_timeout = t.field("total").duration();
     }
     if let Some(t) = r.field("retry_policy").table() {
-        set(&mut pool.max_retries, t.field("max_retries").integer(0..=100_u32));
+        set(&mut pool.retry, retry::policy(&t));
+        if pool.retry.hedge.is_some() && !pool.settings.latency_histograms {
+            let message = "`hedge` needs `latency_histograms`: it goes by what they hold";
+            r.sink.error(t.field("hedge").key_span(), message).help("remove latency_histograms = false");
+        }
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
     pool.agent_header = agent_header(&r.field("agent_header"));

@@ -6,8 +6,10 @@
 
 mod backend;
 mod health;
+mod outlier;
 mod pool;
 mod proof;
+mod retry;
 mod top;
 
 pub use backend::BACKENDS_FILE;

@@ -4,7 +4,9 @@ use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
 use super::backend::{BACKEND, DISCOVERY};
 use super::health::HEALTH_CHECK;
+use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
+use super::retry::RETRY;
 use super::{Key, Kind, Section};
 
 pub(super) static POOL: Section = Section {
@@ -34,6 +36,12 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&HEALTH_CHECK),
             Text("no active checks"),
             "Active health checks.",
+        ),
+        Key::section(
+            "outlier_detection",
+            Kind::Table(&OUTLIER_DETECTION),
+            NONE,
+            "Passive detection: eject backends that fail the requests they get.",
         ),
         Key::built(
             "max_connections",
@@ -115,7 +123,6 @@ pub(super) static POOL: Section = Section {
             Refused { with: "connection_tracking = false" },
             "Counting requests in flight. Always on: `false` is refused.",
         ),
-        Key::planned("outlier_detection", FAULTS),
         Key::planned("circuit_breaker", FAULTS),
         Key::planned("session_affinity", SESSIONS),
         Key::planned("connection_pooling", ADMISSION),
@@ -250,26 +257,6 @@ pub(super) static POOL_TIMEOUTS: Section = Section {
             "The longest gap between two parts of the response's body.",
         ),
         Key::built("total", "duration", NONE, set("total = \"1s\""), "The whole exchange, retries included."),
-    ],
-};
-
-pub(super) static RETRY: Section = Section {
-    path: "pools.NAME.retry_policy",
-    doc: "Only idempotent requests, or those of which nothing was sent, are tried again, on another backend first.",
-    keys: &[
-        Key::built(
-            "max_retries",
-            "whole number, 0–100",
-            Value("3"),
-            set("max_retries = 1"),
-            "How often, beyond the first try. 0: never.",
-        ),
-        Key::planned("backoff", FAULTS),
-        Key::planned("base_delay", FAULTS),
-        Key::planned("max_delay", FAULTS),
-        Key::planned("jitter", FAULTS),
-        Key::planned("budget", FAULTS),
-        Key::planned("budget_percent", FAULTS),
     ],
 };
 

@@ -12,7 +12,8 @@
 //! | reset, time-out, not HTTP | +1 | +1 | 0 |
 //! | cancelled | – | – | – |
 //!
-//! A count that reaches its threshold is reported by exactly one of the racers and starts anew. So a backend that could not be
+//! Where all failures of a streak were failures to connect, that is the cause, whichever threshold it was: it is what a check that can
+//! connect disproves. A count that reaches its threshold is reported by exactly one of the racers and starts anew. So a backend that could not be
 //! ejected then (too many are) is reported again if as many failures follow.
 
 use super::{COUNT_MAX, Cause, OutlierDetection};
@@ -21,6 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The bits of one count; a count stays below its threshold, which is at most [`COUNT_MAX`].
 const BITS: u32 = 16;
+/// The place of failures to connect.
+const CONNECT: usize = 2;
 
 /// The streaks of one backend. Shared by reference; 16 bytes.
 ///
@@ -87,17 +90,21 @@ impl Streaks {
     /// The counts after a failure, and the threshold that it reached.
     fn step(&self, seen: u64, counted: [bool; 3]) -> (u64, Option<Cause>) {
         let (mut next, mut reached) = (0, None);
+        let count_of = |i: usize| ((seen >> (BITS * i as u32)) as u16).saturating_add(1);
+        let connects = if counted[CONNECT] { count_of(CONNECT) } else { 0 };
         for (i, &threshold) in self.thresholds.iter().enumerate() {
-            if threshold == 0 || !counted[i] {
+            // Failures to connect are counted in any case: they may be all that a streak is made of.
+            if !counted[i] || (threshold == 0 && i != CONNECT) {
                 continue; // starts anew
             }
             let shift = BITS * i as u32;
-            let count = (seen >> shift) as u16 + 1;
-            if count < threshold {
-                next |= u64::from(count) << shift;
+            let failures = count_of(i);
+            if threshold == 0 || failures < threshold {
+                next |= u64::from(failures) << shift;
             } else {
                 let count = u32::from(threshold);
                 reached = Some(match i {
+                    _ if failures <= connects => Cause::ConsecutiveConnectFailures { count },
                     0 => Cause::ConsecutiveFailures { count },
                     1 => Cause::ConsecutiveGatewayFailures { count },
                     _ => Cause::ConsecutiveConnectFailures { count },
@@ -163,6 +170,11 @@ mod tests {
         for (settings, steps, expected) in [
             (d(), "55555", "....f"),
             (d(), "53ct5", "....f"),
+            (d(), "ccccc", "....c"),
+            (d(), "5Sccccc", "......c"),
+            (d(), "5cccc", "....f"),
+            (d(), "ccccc5cccc", "....c....f"),
+            (d().consecutive(0, 3, 0), "ccc", "..c"),
             (d(), "5555S5555", "........."),
             (d(), "5555X5", ".....f"),
             (d(), "5555555555", "....f....f"),

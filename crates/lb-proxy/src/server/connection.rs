@@ -4,7 +4,7 @@
 
 use super::awake::Awake;
 use super::socket::{ClientSocket, Timeouts};
-use crate::forward::{Client, Proxy};
+use crate::proxy::{Client, Proxy};
 use crate::settings::ListenerSettings;
 use crate::socket::Socket;
 use crate::stats::Counters;
@@ -148,7 +148,11 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
             if watch.is_due() {
                 match watch.phase() {
                     // Those of a request are its own to answer, and it has just been polled.
-                    Phase::ClientBody | Phase::Connect | Phase::FirstByte | Phase::BackendBody => {
+                    Phase::ClientBody
+                    | Phase::Connect
+                    | Phase::FirstByte
+                    | Phase::BackendBody
+                    | Phase::Backoff => {
                         return Poll::Pending;
                     }
                     Phase::Idle if !told => {

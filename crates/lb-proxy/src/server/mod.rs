@@ -6,7 +6,7 @@ mod listener;
 mod socket;
 mod worker;
 
-use crate::forward::Proxy;
+use crate::proxy::Proxy;
 use crate::settings::{ListenAddress, ListenerSettings, ProxySettings};
 use crate::stats::ProxyStats;
 use lb_balancer::LoadBalancer;

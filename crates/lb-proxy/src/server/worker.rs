@@ -5,7 +5,7 @@ use super::Stage;
 use super::awake::Awake;
 use super::connection::{self, Context};
 use super::listener::{Listener, WorkerSocket};
-use crate::forward::{Client, Proxy};
+use crate::proxy::{Client, Proxy};
 use crate::stats::Counters;
 use hyper::body::Incoming;
 use std::io;

@@ -1,0 +1,146 @@
+//! The request as it goes to backends: taken when it is sent, there again where sending it again is safe.
+//!
+//! Nothing was written yet: hyper gives the request back as it was, whatever its method. Otherwise an idempotent one (RFC 9110
+//! §9.2.2) is made anew from a copy of its head and, if it has a body, from the record of that (see `upload`).
+
+use crate::engine::{self, RequestBody};
+use crate::request;
+use crate::upload::{Progress, ReqBody};
+use http::{HeaderValue, Request, Uri, header};
+use lb_types::BackendUrl;
+use std::sync::Arc;
+
+pub(crate) struct Outgoing<B: RequestBody> {
+    /// What is to be sent; `None` while it is under way, and afterwards if it cannot be sent again.
+    pub(crate) request: Option<Request<ReqBody<B>>>,
+    /// The head of a request under way, to make it anew.
+    spare: Option<Request<ReqBody<B>>>,
+    /// Of its body, if it has one.
+    pub(crate) progress: Option<Arc<Progress<B>>>,
+    idempotent: bool,
+    expects_continue: bool,
+    /// The client's own target, once a base path was put before it.
+    target: Option<Uri>,
+}
+
+impl<B: RequestBody> Outgoing<B> {
+    pub(crate) fn new(
+        request: Request<ReqBody<B>>,
+        progress: Option<Arc<Progress<B>>>,
+        expects_continue: bool,
+    ) -> Self {
+        let idempotent = request.method().is_idempotent();
+        let mut this = Self {
+            request: Some(request),
+            spare: None,
+            progress,
+            idempotent,
+            expects_continue,
+            target: None,
+        };
+        this.hold_for_continue();
+        this
+    }
+
+    /// Where it goes: base path and `Host`, as this backend wants them.
+    pub(crate) fn address(&mut self, url: &BackendUrl, preserve_host: bool) {
+        let Some(request) = &mut self.request else { return };
+        let base = url.base_path();
+        if !base.is_empty() && self.target.is_none() {
+            // Another backend may have another.
+            self.target = Some(request.uri().clone());
+        }
+        *request.uri_mut() = request::target(self.target.as_ref().unwrap_or(request.uri()), base);
+        if (!preserve_host || !request.headers().contains_key(header::HOST))
+            && let Ok(host) = HeaderValue::try_from(url.authority())
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
+    }
+
+    /// Its response is handed on: there is no other try.
+    #[inline]
+    pub(crate) fn settle(self) -> Option<Arc<Progress<B>>> {
+        if let Some(progress) = &self.progress {
+            progress.settle();
+        }
+        self.progress
+    }
+
+    /// May it be sent again once its first bytes were?
+    #[inline]
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.idempotent && self.progress.as_ref().is_none_or(|p| p.keeps())
+    }
+
+    /// May it be sent twice at once: idempotent, and without a body?
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.idempotent && self.progress.is_none()
+    }
+
+    /// The same request once more, to send it at the same time.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let request = self.request.as_ref().filter(|_| self.is_bare()).map(copy_of)?;
+        Some(Self {
+            request: Some(request),
+            spare: None,
+            progress: None,
+            idempotent: self.idempotent,
+            expects_continue: false,
+            target: self.target.clone(),
+        })
+    }
+
+    /// Before it is sent: keeps what is needed to make it anew.
+    #[inline]
+    pub(crate) fn keep_spare(&mut self) {
+        self.spare = if self.is_repeatable() { self.request.as_ref().map(copy_of) } else { None };
+    }
+
+    /// Can it be sent again, after its connection is gone?
+    pub(crate) fn can_go_again(&self) -> bool {
+        self.request.is_some() || (self.spare.is_some() && self.is_repeatable())
+    }
+
+    /// Does no connection have a part of it any more?
+    pub(crate) fn is_back(&self) -> bool {
+        self.progress.as_ref().is_none_or(|p| p.is_home())
+    }
+
+    /// Makes it anew, if that is needed and can be. The connection that it was on must be gone, or be done with it.
+    pub(crate) fn renew(&mut self) {
+        let spare = self.spare.take();
+        if self.request.is_some() {
+            return;
+        }
+        let Some(mut request) = spare else { return };
+        if let Some(progress) = &self.progress {
+            let Some(body) = progress.again() else { return };
+            *request.body_mut() = body;
+        }
+        self.request = Some(request);
+        self.hold_for_continue();
+    }
+
+    /// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment
+    /// its body is asked for, so it is not asked for before.
+    fn hold_for_continue(&mut self) {
+        if self.expects_continue
+            && let (Some(request), Some(progress)) = (&mut self.request, &self.progress)
+        {
+            progress.hold();
+            let progress = progress.clone();
+            engine::on_continue(request, move || progress.release());
+        }
+    }
+}
+
+/// The head of a request, to send once more.
+fn copy_of<B>(request: &Request<ReqBody<B>>) -> Request<ReqBody<B>> {
+    let mut copy = Request::new(ReqBody::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}

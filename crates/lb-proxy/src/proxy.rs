@@ -1,0 +1,194 @@
+//! The proxy's handle, and what all requests of a worker share.
+
+use crate::body::ProxyBody;
+use crate::engine::RequestBody;
+use crate::error::ProxyError;
+use crate::fallback::Fallback;
+use crate::headers::{Forwarding, Seen};
+use crate::retry::hedge::Recent;
+use crate::settings::ProxySettings;
+use crate::stats::{Counters, ProxyStats};
+use crate::timer::{Timer, Watch};
+use crate::upstream::pool::IdlePool;
+use http::{Method, Request, Response};
+use lb_balancer::LoadBalancer;
+use lb_types::{Clock, Nanos};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr(pub SocketAddr);
+
+/// The reverse proxy, for one worker or one service: a cheap handle, to clone at will.
+///
+/// `B` is the body type of the requests. With feature `tower` it is a `tower_service::Service`.
+pub struct Proxy<B: RequestBody> {
+    worker: Arc<Worker<B>>,
+}
+
+impl<B: RequestBody> Clone for Proxy<B> {
+    fn clone(&self) -> Self {
+        Self { worker: self.worker.clone() }
+    }
+}
+
+impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
+    }
+}
+
+/// What all requests of a worker share.
+pub(crate) struct Worker<B: RequestBody> {
+    pub(crate) balancer: LoadBalancer,
+    pub(crate) settings: ProxySettings,
+    pub(crate) idle: IdlePool<B>,
+    pub(crate) timer: Arc<Timer>,
+    pub(crate) counters: Arc<Counters>,
+    fallback: Option<Fallback>,
+    /// For hedges; untouched without them.
+    pub(crate) recent: Mutex<Recent>,
+    stats: Arc<ProxyStats>,
+}
+
+/// What is known of the client's connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) forwarding: Forwarding,
+    pub(crate) body_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(ip: Option<IpAddr>, body_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self { ip, forwarding: Forwarding::new(ip), body_timeout, idle_timeout }
+    }
+}
+
+/// The pool's clock, for the timer.
+struct PoolClock(lb_core::Pool);
+
+impl Clock for PoolClock {
+    fn now(&self) -> Nanos {
+        self.0.now()
+    }
+}
+
+impl<B: RequestBody> Proxy<B> {
+    /// A proxy to the balancer's backends.
+    pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
+        Self::with_stats(balancer, settings, Arc::default())
+    }
+
+    pub(crate) fn with_stats(
+        balancer: LoadBalancer,
+        settings: ProxySettings,
+        stats: Arc<ProxyStats>,
+    ) -> Self {
+        let worker = Worker {
+            idle: IdlePool::new(settings.max_idle_per_backend, settings.max_idle_time),
+            timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
+            counters: stats.register(),
+            balancer,
+            recent: Mutex::default(),
+            fallback: settings.fallback.as_ref().map(Fallback::new),
+            settings,
+            stats,
+        };
+        Self { worker: Arc::new(worker) }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Arc<ProxyStats> {
+        self.worker.stats.clone()
+    }
+
+    pub(crate) fn worker(&self) -> &Arc<Worker<B>> {
+        &self.worker
+    }
+
+    /// Answers a request: always with a response, be it one of the proxy's own.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<B>,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Response<ProxyBody<B>> {
+        let counters = &self.worker.counters;
+        Counters::count(&counters.requests);
+        watch.set_active(true);
+        let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
+        let response = match self.forward(request, &seen, client, watch).await {
+            Ok(response) => response,
+            Err(error) => {
+                watch.rest(watch.now(), client.idle_timeout);
+                self.own_response(error, seen.json, is_head)
+            }
+        };
+        counters.response(response.status());
+        response
+    }
+
+    /// What a client is told when there is no backend's response.
+    #[cold]
+    fn own_response(&self, error: ProxyError, json: bool, is_head: bool) -> Response<ProxyBody<B>> {
+        let Worker { counters, fallback, .. } = &*self.worker;
+        counters.failure(error);
+        tracing::debug!(%error, "request failed");
+        let (parts, body) = match fallback {
+            Some(fallback) if error.is_breaker_open() => {
+                Counters::count(&counters.fallbacks);
+                fallback.response(is_head)
+            }
+            _ => error.response(json),
+        };
+        Response::from_parts(parts, ProxyBody::own(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header;
+    use http_body_util::{BodyExt as _, Empty};
+    use lb_balancer::LoadBalancer;
+    use lb_breaker::FallbackResponse;
+    use lb_core::{ExclusionCounts, SelectError};
+    use lb_types::{Backend, Exclusion};
+
+    fn none_usable(why: &[Exclusion]) -> ProxyError {
+        let mut counts = ExclusionCounts::default();
+        why.iter().for_each(|&w| counts.add(w));
+        ProxyError::NoBackend(SelectError::NoneUsable(counts))
+    }
+
+    #[tokio::test]
+    async fn the_fallback_is_for_open_breakers_alone() {
+        let backend = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
+        let settings = ProxySettings {
+            fallback: Some(FallbackResponse::new(200, "from the cupboard").header("Retry-After", "9")),
+            ..ProxySettings::default()
+        };
+        let balancer = LoadBalancer::builder().backend(backend).build().unwrap();
+        let proxy: Proxy<Empty<bytes::Bytes>> = Proxy::new(balancer, settings);
+        for (why, is_head, status, body) in [
+            (&[Exclusion::BreakerOpen, Exclusion::Unhealthy][..], false, 200, "from the cupboard"),
+            (&[Exclusion::BreakerOpen], true, 200, ""),
+            (&[Exclusion::Unhealthy], false, 503, "no backend is available\n"),
+        ] {
+            let response = proxy.own_response(none_usable(why), false, is_head);
+            assert_eq!(response.status(), status, "{why:?}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 200);
+            let length = if status == 200 { "17" } else { "24" };
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], length);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
+        }
+        let response = proxy.own_response(ProxyError::Connect, false, false);
+        assert_eq!(response.status(), 502);
+        let stats = proxy.stats().snapshot();
+        assert_eq!((stats.no_backend, stats.fallbacks, stats.upstream_errors), (3, 2, 1));
+    }
+}
