@@ -108,7 +108,7 @@ impl<B: RequestBody> Proxy<B> {
             } else if let Some(retry) = granted.take() {
                 retry.made();
             }
-            let (lease, ended) = match self.hedge_after(&j) {
+            let (lease, mut ended) = match self.hedge_after(&j) {
                 None => {
                     let tried = self.attempt(lease.backend(), &mut j.outgoing, policy, j.cx.now, watch);
                     let ended = tried.await;
@@ -117,6 +117,9 @@ impl<B: RequestBody> Proxy<B> {
                 // Boxed, as what comes after failures: it would make every request's own state larger.
                 Some(delay) => Box::pin(self.hedged(&mut j, lease, delay)).await,
             };
+            if let Ok(response) = &mut ended {
+                w.hear_head(response.headers_mut(), lease.backend(), watch);
+            }
             if let Ok(response) = &ended
                 && !policy.settings().retry_on.has_status(response.status())
             {

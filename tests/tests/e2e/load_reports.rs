@@ -175,3 +175,14 @@ fn a_drained_backend_may_come_back_with_an_answer_that_was_under_way() {
     let got = counts(&lb, 2);
     assert_eq!(got.get("a"), Some(&1), "ready again, until its next answer: {got:?}");
 }
+
+/// A backend that is going down says so with the answers that are tried again elsewhere.
+#[test]
+fn a_response_that_is_not_handed_on_is_heard_too() {
+    let a = Backend::with("a", |_| Reply::answer(Answer::new(503).header("X-Agent", "drain")));
+    let b = backend("b", |r| r);
+    let pool = "agent_header = \"X-Agent\"\nretry_policy = { retry_on = [503] }";
+    let lb = Setup::new([&a, &b]).pool(pool).start();
+    assert_eq!(counts(&lb, 10)["b"], 10);
+    assert_eq!(a.request_count(), 1, "it was drained by its first answer");
+}
