@@ -78,10 +78,7 @@ impl<B: RequestBody> Proxy<B> {
                 {
                     ProxyError::BadResponse
                 }
-                Ok(mut response) => {
-                    w.hear_head(response.headers_mut(), backend, watch);
-                    return Ok(ResponseBody::keeping(response, connection));
-                }
+                Ok(response) => return Ok(ResponseBody::keeping(response, connection)),
                 Err(error) => error,
             };
             drop(connection);
