@@ -160,6 +160,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A text, which may be empty.
+    pub(crate) fn text_or_empty(&self) -> Option<&'a str> {
+        match &self.node()?.value {
+            Value::Text(t) if t.is_empty() => Some(""),
+            _ => self.text(),
+        }
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&self) -> Option<bool> {
         let node = self.node()?;

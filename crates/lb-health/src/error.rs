@@ -18,6 +18,14 @@ pub enum HealthCheckError {
         /// What would be right.
         reason: &'static str,
     },
+    /// The pattern of `expected_body` is no regular expression, or too large a one.
+    #[error("health_check.expected_body: \"{pattern}\" is no good regular expression: {reason}")]
+    BadRegex {
+        /// The pattern, at most 80 characters of it.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One backend, with its override, cannot be checked.
     #[error("backend \"{id}\": {error}")]
     Backend {

@@ -51,7 +51,9 @@
 
 #[cfg(feature = "runtime")]
 pub mod check;
+mod elsewhere;
 mod error;
+mod expect;
 pub mod hysteresis;
 mod plan;
 #[cfg(feature = "runtime")]
@@ -63,6 +65,8 @@ mod track;
 mod validate;
 
 pub use error::HealthCheckError;
+pub use expect::{EXPECTED_BODY_BYTES_MAX, validate_expected_body};
+pub use lb_types::ExpectedBody;
 pub use plan::{Plan, Target};
 #[cfg(feature = "runtime")]
 pub use runner::{EVENTS_CAPACITY, HealthChecker, HealthCheckerBuilder, NoSink, RunningChecker};

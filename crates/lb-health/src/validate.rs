@@ -4,7 +4,7 @@
 //! program that sets them in code gets the same errors.
 
 use crate::error::bad;
-use crate::{CheckKind, HealthCheck, HealthCheckError, HttpCheck};
+use crate::{CheckKind, HealthCheck, HealthCheckError, HttpCheck, expect};
 use std::time::Duration;
 
 /// Shorter intervals and time-outs are taken for mistakes: they would be a load of their own.
@@ -98,6 +98,12 @@ impl HttpCheck {
                 ));
             }
         }
+        if let Some(expected) = &self.expected_body {
+            if self.method == "HEAD" {
+                return Err(bad("expected_body", format!("{expected:?}"), "an answer to HEAD has no body"));
+            }
+            expect::validate_expected_body(expected)?;
+        }
         self.headers.iter().try_for_each(|(name, value)| {
             if name.is_empty() || !name.bytes().all(is_token_byte) {
                 return Err(bad("headers", format!("{name:?}"), "this is no header's name"));
@@ -126,6 +132,7 @@ fn is_path_or_query_byte(b: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_types::ExpectedBody;
 
     fn with(change: impl FnOnce(&mut HealthCheck, &mut HttpCheck)) -> HealthCheck {
         let (mut check, mut http) = (HealthCheck::default(), HttpCheck::default());
@@ -177,6 +184,19 @@ mod tests {
             (with(|_, h| h.expected_status = vec![300..=200]), "expected_status", "300-200"),
             (with(|_, h| h.expected_status = vec![100..=100]), "expected_status", "100-100"),
             (with(|_, h| h.expected_status = vec![200..=600]), "expected_status", "200-600"),
+            (
+                with(|_, h| h.expected_body = Some(ExpectedBody::Contains(String::new()))),
+                "expected_body",
+                "\"\"",
+            ),
+            (
+                with(|_, h| {
+                    h.method = "HEAD".into();
+                    h.expected_body = Some(ExpectedBody::Exact("OK".into()));
+                }),
+                "expected_body",
+                "OK",
+            ),
             (with(|_, h| h.headers = vec![("a b".into(), "c".into())]), "headers", "\"a b\""),
             (with(|_, h| h.headers = vec![("Connection".into(), "close".into())]), "headers", "Connection"),
             (with(|_, h| h.headers = vec![("X-A".into(), "a\r\nb: c".into())]), "headers", "\"X-A\""),

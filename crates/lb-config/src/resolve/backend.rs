@@ -10,9 +10,8 @@ use std::collections::HashMap;
 /// The longest id: it stands in metrics and in paths of the admin API.
 const ID_MAX: usize = 256;
 
-/// The backends whose `url` and `id` are right, their ids unique. `pool` is what their pool checks, where it is known;
-/// `place` names what they are in.
-pub(super) fn backends(readers: &[Reader<'_>], pool: Option<PoolCheck>, place: &str) -> Vec<Backend> {
+/// The backends whose `url` and `id` are right, their ids unique. `pool` is what their pool checks; `place` names what they are in.
+pub(super) fn backends(readers: &[Reader<'_>], pool: PoolCheck<'_>, place: &str) -> Vec<Backend> {
     let mut seen = HashMap::new();
     let mut out = Vec::with_capacity(readers.len());
     for r in readers {
@@ -34,14 +33,17 @@ pub(super) fn backends(readers: &[Reader<'_>], pool: Option<PoolCheck>, place: &
     out
 }
 
-fn backend(r: &Reader<'_>, pool: Option<PoolCheck>) -> Option<Backend> {
+fn backend(r: &Reader<'_>, pool: PoolCheck<'_>) -> Option<Backend> {
     let url = url(r);
     let id = id(r);
     let weight = r.field("weight").integer(0..=u32::MAX);
     let max_connections = r.field("max_connections").integer(1..=u32::MAX);
     let metadata = r.field("metadata").text_map();
     let checks = r.field("health_check").table();
-    let checks = checks.map(|c| health::overrides(&c, pool, url.as_ref()));
+    if let Some(url) = &url {
+        health::reaches(&r.field("url"), url, pool, checks.as_ref());
+    }
+    let checks = checks.map(|c| health::overrides(&c, pool));
     let disabled = r.field("disabled").boolean();
     let backup = r.field("backup").boolean();
     let priority = r.field("priority").integer(0..=127_u32);

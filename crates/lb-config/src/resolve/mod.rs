@@ -7,6 +7,7 @@ mod algorithm;
 mod backend;
 mod discovery;
 mod health;
+mod http_check;
 mod listener;
 mod pool;
 
@@ -111,7 +112,7 @@ pub(crate) fn backends(root: &Node, sink: &Sink<'_>) -> Option<Vec<Backend>> {
     };
     let r = Reader::new(sink, &schema::BACKENDS_FILE, root, Span::default(), "the file")?;
     let field = r.field("backends").required();
-    Some(backend::backends(&field.tables(), None, "the file"))
+    Some(backend::backends(&field.tables(), health::PoolCheck::Unknown, "the file"))
 }
 
 /// Sets a field where the file says something valid.

@@ -23,15 +23,12 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     }
     exchange(r, &mut pool);
     let checks = r.field("health_check");
-    let mut pool_check = Some(PoolCheck::Absent);
-    if checks.is_present() {
-        pool_check = None;
-        if let Some(c) = checks.table() {
-            let (check, kind) = health::check(&c);
-            pool.health_check = check;
-            pool_check = Some(kind);
-        }
-    }
+    let check = checks.table().map(|c| (health::check(&c), c.enabled()));
+    let pool_check = match &check {
+        Some((check, _)) => PoolCheck::Of(check),
+        None if checks.is_present() => PoolCheck::Unknown,
+        None => PoolCheck::Absent,
+    };
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();
@@ -43,6 +40,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     let readers = list.tables();
     let place = format!("pool `{}`", shorten(name));
     pool.backends = backend::backends(&readers, pool_check, &place);
+    pool.health_check = check.filter(|(_, enabled)| *enabled).map(|(check, _)| check);
     if !finds {
         let listed = if list.is_present() { list.len() } else { Some(0) };
         if listed == Some(0) {

@@ -1,11 +1,12 @@
-//! An HTTP/1.1 request on a connection of its own, whose status is looked at.
+//! An HTTP/1.1 request on a connection of its own, whose status is looked at, and then the body if one is expected.
 //!
-//! The head of the answer decides; its body is not read, and the connection is closed. The request says `Connection: close`
+//! Where none is expected, the head of the answer decides and its body is not read. The connection is closed. The request says `Connection: close`
 //! and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base path
 //! followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
 //!
-//! Bounds: an answer's head has 16 KiB and 100 headers at most. It lacks TLS, HTTP/2 and a look at the body.
+//! Bounds: an answer's head has 16 KiB and 100 headers at most; of its body 64 KiB are read. It lacks TLS and HTTP/2.
 
+use super::body::{self, Matcher};
 use super::connect::{Connection, connect};
 use super::{Check, CheckError, CheckFuture, Report};
 use crate::error::bad;
@@ -32,13 +33,14 @@ pub struct HttpProbe {
     address: Address,
     request: Request<Empty<Bytes>>,
     expected: Vec<RangeInclusive<u16>>,
+    expected_body: Option<Matcher>,
 }
 
 impl HttpProbe {
     /// A probe of `target` by `settings`.
     ///
     /// # Errors
-    /// [`HealthCheckError::BadSetting`], as [`HttpCheck::validate`].
+    /// As [`HttpCheck::validate`].
     pub fn new(settings: &HttpCheck, target: &Target) -> Result<Self, HealthCheckError> {
         settings.validate()?;
         let path = format!("{}{}", target.base_path(), settings.path);
@@ -70,51 +72,63 @@ impl HttpProbe {
         if has_content {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(Self { address: target.address().clone(), request, expected: settings.expected_status.clone() })
+        Ok(Self {
+            address: target.address().clone(),
+            request,
+            expected: settings.expected_status.clone(),
+            expected_body: settings.expected_body.as_ref().map(Matcher::new).transpose()?,
+        })
     }
 
     async fn run(&self) -> Report {
-        let status = match connect(&self.address).await {
+        let report = match connect(&self.address).await {
             Ok(Connection::Tcp(stream)) => self.exchange(stream).await,
             #[cfg(unix)]
             Ok(Connection::Unix(stream)) => self.exchange(stream).await,
             Err(error) => Err(error),
         };
-        match status {
-            Ok(status) => self.judge(status),
-            Err(error) => Report::failed(error),
-        }
+        report.unwrap_or_else(Report::failed)
     }
 
-    /// Sends the request and waits for the head of the answer.
-    async fn exchange<S>(&self, stream: S) -> Result<StatusCode, CheckError>
+    /// Sends the request and judges the answer.
+    async fn exchange<S>(&self, stream: S) -> Result<Report, CheckError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let failed = |e: hyper::Error| CheckError::Http { error: with_causes(&e) };
-        let (mut sender, mut connection) = http1::Builder::new()
+        let (sender, mut connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
-        let answer = sender.send_request(self.request.clone());
+        let answer = self.answer(sender);
         tokio::pin!(answer);
         // The connection does the work; when it ends first, the answer (or why there is none) has been handed over.
-        let answer = tokio::select! {
+        tokio::select! {
             answer = &mut answer => answer,
             _ = &mut connection => answer.await,
-        };
-        answer.map(|response| response.status()).map_err(failed)
+        }
     }
 
-    fn judge(&self, status: StatusCode) -> Report {
-        let (code, details) = (status.as_u16(), Some(status.to_string()));
-        let passes = self.expected.iter().any(|range| range.contains(&code));
-        let expected = || self.expected.iter().map(shown).collect::<Vec<_>>().join(", ");
-        let result =
-            if passes { Ok(()) } else { Err(CheckError::Status { status: code, expected: expected() }) };
-        Report { result, details }
+    async fn answer(&self, mut sender: http1::SendRequest<Empty<Bytes>>) -> Result<Report, CheckError> {
+        let response = sender.send_request(self.request.clone()).await.map_err(failed)?;
+        let status = response.status();
+        let result = match (self.judge(status), &self.expected_body) {
+            (Ok(()), Some(expected)) => {
+                body::read(response.into_body()).await.and_then(|body| expected.judge(&body))
+            }
+            (result, _) => result,
+        };
+        Ok(Report { result, details: Some(status.to_string()) })
+    }
+
+    fn judge(&self, status: StatusCode) -> Result<(), CheckError> {
+        let code = status.as_u16();
+        if self.expected.iter().any(|range| range.contains(&code)) {
+            return Ok(());
+        }
+        let expected = self.expected.iter().map(shown).collect::<Vec<_>>().join(", ");
+        Err(CheckError::Status { status: code, expected })
     }
 }
 
@@ -129,8 +143,12 @@ fn shown(range: &RangeInclusive<u16>) -> String {
     if low == high { low.to_string() } else { format!("{low}-{high}") }
 }
 
+fn failed(error: hyper::Error) -> CheckError {
+    CheckError::Http { error: with_causes(&error) }
+}
+
 /// hyper tells the kind of an error and keeps the cause as its source.
-fn with_causes(error: &dyn Error) -> String {
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(e) = cause {

@@ -3,10 +3,15 @@
 //! A check neither counts nor decides: it says how it went. Time limit, latency, counting and verdicts are the runner's. A
 //! new kind of check is a new implementation of [`Check`], and needs nothing else of the crate to change.
 
+#[cfg(feature = "http")]
+mod body;
 mod connect;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod tcp;
+
+#[cfg(feature = "http")]
+pub use body::BODY_BYTES_MAX;
 
 use crate::{CheckKind, HealthCheckError, Plan};
 use lb_types::Backend;
@@ -74,7 +79,7 @@ pub enum CheckError {
         /// What the operating system said.
         error: String,
     },
-    /// The answer was no HTTP/1 response head within the bounds, or the connection ended before it.
+    /// The answer was no HTTP/1 response within the bounds, or the connection ended before its end.
     #[error("no valid HTTP answer: {error}")]
     Http {
         /// What is wrong with it.
@@ -86,6 +91,14 @@ pub enum CheckError {
         /// The status of the answer.
         status: u16,
         /// The statuses that pass, such as `200-201, 204`.
+        expected: String,
+    },
+    /// The status is right and the body is not.
+    #[error("body {found}, expected {expected}")]
+    Body {
+        /// The start of it, in quotes.
+        found: String,
+        /// What passes, such as `exactly "OK"`.
         expected: String,
     },
     /// The check itself panicked: a bug in it.

@@ -1,0 +1,86 @@
+//! Health checks that cannot be: the exact messages.
+
+mod common;
+
+use common::check;
+use lb_config::Format::Toml;
+
+#[test]
+fn expected_body() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { expected_body = { regex = "a(" }, method = "HEAD" }
+backends = [
+  { url = "http://127.0.0.1:1", health_check = { expected_body = {} } },
+  { url = "http://127.0.0.1:2", health_check = { expected_body = { exact = "", regex = "a" } } },
+  { url = "http://127.0.0.1:3", health_check = { expected_body = 200 } },
+  { url = "http://127.0.0.1:4", health_check = { expected_body = { contain = "a" } } },
+  { url = "http://127.0.0.1:5", health_check = { expected_body = "OK" } },
+]
+"#,
+        r#"f:4:44: error: bad regular expression "a(": unclosed group
+f:6:66: error: `expected_body` must have one of `exact`, `contains` and `regex`
+  help: write expected_body = "OK" for a text that must stand in the body
+f:7:66: error: `expected_body` must have one of `exact`, `contains` and `regex`
+  help: write expected_body = "OK" for a text that must stand in the body
+f:8:66: error: `expected_body` must be a table, not 200
+f:9:66: error: `expected_body` must have one of `exact`, `contains` and `regex`
+  help: write expected_body = "OK" for a text that must stand in the body
+f:9:68: error: unknown key `contain`
+  help: did you mean `contains`?
+f:10:50: error: an answer to HEAD has no body, and `expected_body` asks for one
+  help: use method = "GET""#,
+    );
+}
+
+#[test]
+fn body_of_head() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { expected_body = "OK" }
+backends = [{ url = "http://127.0.0.1:1", health_check = { method = "HEAD" } }]
+"#,
+        r#"f:5:60: error: an answer to HEAD has no body, and `expected_body` asks for one
+  help: use method = "GET""#,
+    );
+}
+
+#[test]
+fn somewhere_else() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { port = 0, host = "http://a" }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        r#"f:4:25: error: `port` must be a whole number from 1 to 65535, not 0
+f:4:35: error: bad `host` "http://a"
+  help: it must be an IP address or a name; the port has a key of its own"#,
+    );
+}
+
+#[test]
+fn the_pools_port_and_a_unix_socket() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { port = 81 }
+backends = [
+  { url = "unix:/a.sock" },
+  { url = "unix:/b.sock", health_check = { host = "127.0.0.1" } },
+]
+"#,
+        "f:6:11: error: a backend on a unix socket has no `host` of its own to check
+  help: give `host`, too",
+    );
+}
