@@ -135,7 +135,8 @@ impl BackendPatch {
 
     /// Applies the patch.
     pub fn apply_to(self, b: &mut Backend) {
-        let Self { url, weight, max_connections, metadata, health_check, agent, disabled, backup, priority } = self;
+        let Self { url, weight, max_connections, metadata, health_check, agent, disabled, backup, priority } =
+            self;
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(v) = value {
                 *field = v;

@@ -74,20 +74,19 @@ fn body(field: &Field<'_>) -> Option<ExpectedBody> {
         return good_body(field, ExpectedBody::Contains(field.text()?.to_owned()));
     }
     let r = field.table()?;
-    let ways: [(&str, fn(String) -> ExpectedBody); 3] = [
-        ("exact", ExpectedBody::Exact),
-        ("contains", ExpectedBody::Contains),
-        ("regex", ExpectedBody::Regex),
-    ];
-    let given: Vec<_> = ways.iter().filter(|(name, _)| r.field(name).is_present()).collect();
-    let [(name, way)] = given[..] else {
+    let ways = ["exact", "contains", "regex"].map(|way| (way, r.field(way))).into_iter();
+    let given: Vec<_> = ways.filter(|(_, field)| field.is_present()).collect();
+    let [(way, given)] = &given[..] else {
         let message = "`expected_body` must have one of `exact`, `contains` and `regex`";
         field.error(message).help("write expected_body = \"OK\" for a text that must stand in the body");
         return None;
     };
-    let way_field = r.field(name);
-    let text = if *name == "exact" { way_field.text_or_empty() } else { way_field.text() };
-    good_body(&way_field, way(text?.to_owned()))
+    let expected = match *way {
+        "exact" => ExpectedBody::Exact(given.text_or_empty()?.to_owned()), // an empty body can be meant
+        "contains" => ExpectedBody::Contains(given.text()?.to_owned()),
+        _ => ExpectedBody::Regex(given.text()?.to_owned()),
+    };
+    good_body(given, expected)
 }
 
 fn good_body(field: &Field<'_>, expected: ExpectedBody) -> Option<ExpectedBody> {

@@ -143,7 +143,7 @@ fn shown(range: &RangeInclusive<u16>) -> String {
     if low == high { low.to_string() } else { format!("{low}-{high}") }
 }
 
-fn failed(error: hyper::Error) -> CheckError {
+fn failed(error: impl Error) -> CheckError {
     CheckError::Http { error: with_causes(&error) }
 }
 

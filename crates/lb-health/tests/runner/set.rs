@@ -38,6 +38,27 @@ async fn checks_by_hand_count_without_a_running_scheduler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sink_hears_of_every_result_that_counts_before_its_verdict() {
+    use Step::{Fail, Pass};
+    let s = scene(HealthCheck::default().thresholds(2, 2), 1);
+    s.world.script("a", &[Pass, Fail, Fail, Pass, Pass]);
+    s.checker.set_backends(vec![backend("a")]).unwrap();
+    for _ in 0..5 {
+        s.checker.check_backend("a").await.unwrap();
+    }
+    let wanted = ["a passed", "a+", "a failed", "a failed", "a-", "a passed", "a passed", "a+"];
+    assert_eq!(s.told.take_all(), wanted);
+
+    s.world.script("a", &[Step::Slow(2 * SECOND)]);
+    let checker = s.checker.clone();
+    let by_hand = tokio::spawn(async move { checker.check_backend("a").await });
+    tokio::time::sleep(SECOND).await;
+    s.checker.set_backends(vec![]).unwrap();
+    assert!(by_hand.await.unwrap().is_err());
+    assert_eq!(s.told.take_all(), Vec::<String>::new(), "a result that does not count is not told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn kept_id_keeps_its_state_and_a_new_address_starts_anew() {
     let s = with_a_down();
     let before = s.checker.check_all_backends().await;
