@@ -55,10 +55,14 @@ mod elsewhere;
 mod error;
 mod expect;
 pub mod hysteresis;
+#[cfg(feature = "runtime")]
+mod outbox;
 mod plan;
 #[cfg(feature = "runtime")]
 pub mod runner;
 pub mod schedule;
+#[cfg(feature = "runtime")]
+mod scheduler;
 mod settings;
 #[cfg_attr(not(feature = "runtime"), allow(dead_code))] // the runner's, but pure: tested in every build
 mod track;

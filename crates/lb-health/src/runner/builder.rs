@@ -4,12 +4,11 @@ use super::publish::Publisher;
 use super::registry::Registry;
 use super::{EVENTS_CAPACITY, HealthChecker, Inner};
 use crate::check::{self, Check};
+use crate::scheduler::Line;
 use crate::{HealthCheck, HealthCheckError, Plan};
 use lb_types::{Backend, HealthSink};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, Semaphore};
 
 pub(super) type Factory = dyn Fn(&Backend, &Plan) -> Result<Arc<dyn Check>, HealthCheckError> + Send + Sync;
 pub(super) type WallClock = dyn Fn() -> u64 + Send + Sync;
@@ -60,20 +59,17 @@ impl HealthCheckerBuilder {
         let Self { settings, sink, factory, wall_clock, seed } = self;
         settings.validate()?;
         Ok(HealthChecker(Arc::new(Inner {
-            permits: Arc::new(Semaphore::new(settings.max_concurrent)),
+            line: Line::new(settings.max_concurrent, seed),
             settings,
             factory,
             wall_clock,
-            seed,
             registry: Registry::default(),
             publisher: Publisher::new(sink, EVENTS_CAPACITY),
-            changed: Notify::new(),
-            running: AtomicBool::new(false),
         })))
     }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,17 +1,16 @@
 //! Tells results and verdicts to everyone who wants them: a result goes to the sink; a verdict to the sink first, then to callbacks,
 //! then to the event stream.
 //!
-//! One at a time and in order for each backend, a result before the verdict that it brings, with no lock held while others' code runs:
-//! a notice is put in an outbox in the same step as the result is counted; whoever finds the outbox unattended empties it. So a sink or
-//! callback may itself call the checker, and one that panics costs its own call alone.
+//! One at a time and in order for each backend, a result before the verdict that it brings: a notice is put in the outbox in the same
+//! step as the result is counted. A sink or callback may itself call the checker, and one that panics costs its own call alone.
 //!
 //! Bound: at most one verdict and [`RESULTS_MAX`] results a backend wait. While a callback dawdles, a newer verdict takes the place of
 //! the waiting one, and the oldest result gives way.
 
+use crate::outbox::Outbox;
 use lb_types::{BackendId, HealthEvent, HealthSink};
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 
 pub(super) type Callback = Arc<dyn Fn(&HealthEvent) + Send + Sync>;
@@ -31,13 +30,7 @@ pub(super) struct Publisher {
     sink: Arc<dyn HealthSink>,
     callbacks: RwLock<Vec<Callback>>,
     stream: broadcast::Sender<HealthEvent>,
-    outbox: Mutex<Outbox>,
-}
-
-#[derive(Default)]
-struct Outbox {
-    waiting: VecDeque<Notice>,
-    attended: bool,
+    outbox: Outbox<Notice>,
 }
 
 impl Publisher {
@@ -46,7 +39,7 @@ impl Publisher {
             sink,
             callbacks: RwLock::default(),
             stream: broadcast::Sender::new(events_capacity),
-            outbox: Mutex::default(),
+            outbox: Outbox::default(),
         }
     }
 
@@ -70,51 +63,36 @@ impl Publisher {
     }
 
     fn put(&self, notice: Notice) {
-        let mut outbox = self.outbox();
-        if outbox.waiting.is_empty() {
-            outbox.waiting.push_back(notice); // the rule: nobody dawdles
-            return;
-        }
-        let of_it = outbox.waiting.iter().filter(|n| n.id == notice.id && n.passed.is_some());
-        let results = of_it.count() + usize::from(notice.passed.is_some());
-        let mut surplus = results.saturating_sub(RESULTS_MAX);
-        outbox.waiting.retain_mut(|waiting| {
-            if waiting.id == notice.id {
-                if notice.verdict.is_some() {
-                    waiting.verdict = None;
+        self.outbox.edit(|waiting| {
+            let of_it = waiting.iter().filter(|n| n.id == notice.id && n.passed.is_some());
+            let results = of_it.count() + usize::from(notice.passed.is_some());
+            let mut surplus = results.saturating_sub(RESULTS_MAX);
+            waiting.retain_mut(|waiting| {
+                if waiting.id == notice.id {
+                    if notice.verdict.is_some() {
+                        waiting.verdict = None;
+                    }
+                    if surplus > 0 && waiting.passed.take().is_some() {
+                        surplus -= 1;
+                    }
                 }
-                if surplus > 0 && waiting.passed.take().is_some() {
-                    surplus -= 1;
-                }
-            }
-            waiting.passed.is_some() || waiting.verdict.is_some()
+                waiting.passed.is_some() || waiting.verdict.is_some()
+            });
+            waiting.push_back(notice);
         });
-        outbox.waiting.push_back(notice);
     }
 
     /// Drops what waits for a backend that is no more.
     pub(super) fn forget(&self, id: &BackendId) {
-        self.outbox().waiting.retain(|waiting| waiting.id != *id);
+        self.outbox.edit(|waiting| waiting.retain(|notice| notice.id != *id));
     }
 
-    /// Delivers what waits, unless somebody is at it: then he delivers this, too.
+    /// Delivers what waits.
     pub(super) fn flush(&self) {
-        loop {
-            let notice = {
-                let mut outbox = self.outbox();
-                if outbox.attended {
-                    return;
-                }
-                let Some(next) = outbox.waiting.pop_front() else { return };
-                outbox.attended = true;
-                next
-            };
-            self.deliver(notice);
-            self.outbox().attended = false;
-        }
+        self.outbox.flush(|notice| self.deliver(notice));
     }
 
-    /// Never unwinds: others' panics were reported by the panic hook and end here, lest the outbox stay attended for ever.
+    /// A panic of one listener is not to keep the news from the next.
     fn deliver(&self, Notice { id, passed, verdict }: Notice) {
         if let Some(passed) = passed {
             let _ = catch_unwind(AssertUnwindSafe(|| self.sink.checked(&id, passed)));
@@ -129,17 +107,12 @@ impl Publisher {
         // An error means that nobody listens.
         let _ = self.stream.send(event);
     }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        // Each critical section leaves the outbox whole.
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::OnceLock;
+    use std::sync::{Mutex, OnceLock};
 
     /// What was told: `a+` is a verdict, `a passed` a result.
     #[derive(Default)]
@@ -205,7 +178,7 @@ mod tests {
         for _ in 0..3 * RESULTS_MAX {
             p.put_result(&a, true, None);
         }
-        assert_eq!(p.outbox().waiting.len(), RESULTS_MAX + 1, "and one for the verdict");
+        assert_eq!(p.outbox.edit(|waiting| waiting.len()), RESULTS_MAX + 1, "and one for the verdict");
         p.flush();
         let told = log.take();
         assert_eq!(told[0], "a-", "the verdict outlives its result");

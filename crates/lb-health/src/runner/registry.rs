@@ -6,6 +6,7 @@
 use super::publish::Publisher;
 use crate::check::Check;
 use crate::hysteresis::Thresholds;
+use crate::scheduler::Ticket;
 use crate::track::{Counted, Track};
 use crate::{HealthCheckError, Plan, schedule};
 use dashmap::DashMap;
@@ -21,13 +22,6 @@ use std::time::Duration;
 pub(super) struct Ready {
     pub(super) plan: Plan,
     pub(super) check: Arc<dyn Check>,
-}
-
-/// One way of checking one address of one backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) id: BackendId,
-    pub(super) generation: u64,
 }
 
 /// A check to be made.
