@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`hysteresis`] | rise and fall: results in, verdicts out | – |
 //! | [`schedule`] | when the next check is due | – |
+//! | [`agent`] | what agents say of their backends: settings, `AgentChecker` | `runtime` for the latter |
 //! | [`HealthCheck`], [`Plan`] | settings, their bounds, and what one backend makes of them | – |
 #![cfg_attr(
     feature = "runtime",
@@ -49,6 +50,7 @@
 //! Not here yet: a look at the answer's body, HTTPS, gRPC, custom checks by a closure, and passive detection. What the settings
 //! cannot ask for yet they do not have; an `https` backend with an HTTP check is refused when it is set.
 
+pub mod agent;
 #[cfg(feature = "runtime")]
 pub mod check;
 mod elsewhere;
@@ -68,6 +70,9 @@ mod settings;
 mod track;
 mod validate;
 
+#[cfg(feature = "runtime")]
+pub use agent::AgentChecker;
+pub use agent::{AgentCheck, AgentCheckError};
 pub use error::HealthCheckError;
 pub use expect::{EXPECTED_BODY_BYTES_MAX, validate_expected_body};
 pub use lb_types::ExpectedBody;

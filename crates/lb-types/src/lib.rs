@@ -31,7 +31,7 @@ pub mod request;
 pub mod time;
 pub mod url;
 
-pub use agent::{AgentMode, AgentReport, AgentReportError, AgentSink};
+pub use agent::{AgentMode, AgentReport, AgentReportError, AgentSink, AgentStatus};
 pub use backend::{Backend, BackendPatch};
 pub use exclusion::Exclusion;
 pub use guard::{Guard, GuardFactory, Pass, Stance};

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "http")]
 mod body;
-mod connect;
+pub(crate) mod connect;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod tcp;

@@ -9,6 +9,7 @@ mod registry;
 
 pub use crate::scheduler::RunningChecker;
 pub use builder::HealthCheckerBuilder;
+pub(crate) use builder::unix_ms;
 
 use crate::check::{CheckError, Report};
 use crate::scheduler::{self, Line, NotStarted, Scheduled, Ticket};
