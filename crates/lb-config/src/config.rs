@@ -2,7 +2,7 @@
 
 use crate::ListenAddress;
 use lb_core::PoolSettings;
-use lb_health::HealthCheck;
+use lb_health::{AgentCheck, HealthCheck};
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -98,6 +98,8 @@ pub struct Pool {
     pub settings: PoolSettings,
     /// Active health checks. `None`: no checks, every backend counts as healthy.
     pub health_check: Option<HealthCheck>,
+    /// Agents that are asked what traffic their backends want. `None`: there are none.
+    pub agent_check: Option<AgentCheck>,
     /// Where to find more backends. `None`: only `backends`.
     pub discovery: Option<Discovery>,
     /// The backends that the file lists, their ids unique.
@@ -122,6 +124,7 @@ impl Default for Pool {
         Self {
             settings: PoolSettings::default(),
             health_check: None,
+            agent_check: None,
             discovery: None,
             backends: Vec::new(),
             connection_timeout: Duration::from_secs(30),

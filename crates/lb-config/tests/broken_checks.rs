@@ -84,3 +84,69 @@ backends = [
   help: give `host`, too",
     );
 }
+
+#[test]
+fn agent_check() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+agent_check = { prot = 9999, interval = "1ms", host = "a:1" }
+backends = [
+  { url = "http://127.0.0.1:1", agent_check = { port = 99999 } },
+  { url = "http://127.0.0.1:2", agent_check = {} },
+  { url = "http://127.0.0.1:3", agent_check = { enabled = false } },
+]
+"#,
+        r#"f:4:15: error: `agent_check` asks nobody: neither it nor a backend has a `port`
+  help: add port = 9999
+f:4:17: error: unknown key `prot`
+  help: did you mean `port`?
+f:4:41: error: `interval` must be from 10ms to 1d
+f:4:55: error: bad `host` "a:1"
+  help: it must be an IP address or a name; the port has a key of its own
+f:6:56: error: `port` must be a whole number from 1 to 65535, not 99999
+f:7:33: error: this backend has no agent: neither its `agent_check` nor its pool's has a `port`
+  help: add port = 9999"#,
+    );
+}
+
+#[test]
+fn agents_nowhere() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+agent_check = {}
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        "f:4:15: error: `agent_check` asks nobody: neither it nor a backend has a `port`
+  help: add port = 9999",
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+agent_check = { port = 9999 }
+backends = [
+  { url = "unix:/a.sock" },
+  { url = "unix:/b.sock", agent_check = { host = "127.0.0.1" } },
+]
+"#,
+        "f:6:11: error: a backend on a unix socket has no host where its agent could be
+  help: give its `agent_check` a `host`, or enabled = false",
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+backends = [{ url = "http://127.0.0.1:1", agent_check = { port = 1 } }]
+"#,
+        "f:4:43: error: this backend's `agent_check` changes nothing: its pool has no `agent_check`
+  help: add agent_check = { port = 9999 } to the pool",
+    );
+}

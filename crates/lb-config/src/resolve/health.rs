@@ -1,22 +1,11 @@
 //! Active health checks: a pool's, and what one backend has otherwise.
 
 use super::http_check::{self, Keys};
-use super::{set, u32_to_usize};
+use super::{OfPool, set, u32_to_usize};
 use crate::node::shorten;
 use crate::reader::{Field, Reader};
 use lb_health::{CONCURRENT_MAX, CheckKind, HealthCheck, JITTER_PERCENT_MAX, LONGEST, SHORTEST};
 use lb_types::{Address, BackendUrl, HealthCheckOverride};
-
-/// What backends need to know of their pool's check.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PoolCheck<'a> {
-    /// The pool is not known (a discovered backend), or its check is wrong.
-    Unknown,
-    /// The pool has none.
-    Absent,
-    /// The pool has this one, switched on or off.
-    Of(&'a HealthCheck),
-}
 
 /// A pool's check, switched on or off.
 pub(super) fn check(r: &Reader<'_>) -> HealthCheck {
@@ -65,21 +54,21 @@ fn kind(field: &Field<'_>) -> bool {
 }
 
 /// What one backend has otherwise than its pool.
-pub(super) fn overrides(r: &Reader<'_>, pool: PoolCheck<'_>) -> HealthCheckOverride {
+pub(super) fn overrides(r: &Reader<'_>, pool: OfPool<'_, HealthCheck>) -> HealthCheckOverride {
     let mut keys = Keys::default();
     match pool {
-        PoolCheck::Absent => {
+        OfPool::Absent => {
             let message = "this backend's `health_check` changes nothing: its pool has no `health_check`";
             r.sink.error(r.span, message).help("add health_check = {} to the pool");
         }
-        PoolCheck::Of(HealthCheck { kind: CheckKind::Tcp, .. }) => {
+        OfPool::Of(HealthCheck { kind: CheckKind::Tcp, .. }) => {
             r.refuse(&http_check::KEYS, |key| {
                 format!("`{key}` belongs to an http check, and the pool's is tcp")
             });
         }
         _ => {
             keys = http_check::keys(r);
-            if let PoolCheck::Of(HealthCheck { kind: CheckKind::Http(http), .. }) = pool {
+            if let OfPool::Of(HealthCheck { kind: CheckKind::Http(http), .. }) = pool {
                 let method = keys.method.as_ref().unwrap_or(&http.method);
                 let expects = keys.expected_body.is_some() || http.expected_body.is_some();
                 if r.field("method").is_present() || r.field("expected_body").is_present() {
@@ -106,10 +95,15 @@ pub(super) fn overrides(r: &Reader<'_>, pool: PoolCheck<'_>) -> HealthCheckOverr
 
 /// Records that a check of a backend on a unix socket goes nowhere: half of another address is given, by its pool or (in `own`, its
 /// own table) by itself.
-pub(super) fn reaches(url: &Field<'_>, at: &BackendUrl, pool: PoolCheck<'_>, own: Option<&Reader<'_>>) {
+pub(super) fn reaches(
+    url: &Field<'_>,
+    at: &BackendUrl,
+    pool: OfPool<'_, HealthCheck>,
+    own: Option<&Reader<'_>>,
+) {
     let pool = match pool {
-        PoolCheck::Of(check) => (check.host.is_some(), check.port.is_some()),
-        PoolCheck::Unknown | PoolCheck::Absent => (false, false),
+        OfPool::Of(check) => (check.host.is_some(), check.port.is_some()),
+        OfPool::Unknown | OfPool::Absent => (false, false),
     };
     let own_field = |name| own.map(|r| r.field(name)).filter(Field::is_present);
     let (host, port) = (own_field("host"), own_field("port"));

@@ -1,10 +1,6 @@
 //! A pool: its settings, and what must hold between them and its backends.
 
-use super::algorithm;
-use super::backend;
-use super::discovery;
-use super::health::{self, PoolCheck};
-use super::{set, set_duration};
+use super::{OfPool, agent, algorithm, backend, discovery, health, set, set_duration};
 use crate::config::Pool;
 use crate::node::shorten;
 use crate::reader::Reader;
@@ -24,11 +20,12 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     exchange(r, &mut pool);
     let checks = r.field("health_check");
     let check = checks.table().map(|c| (health::check(&c), c.enabled()));
-    let pool_check = match &check {
-        Some((check, _)) => PoolCheck::Of(check),
-        None if checks.is_present() => PoolCheck::Unknown,
-        None => PoolCheck::Absent,
-    };
+    let agents = r.field("agent_check");
+    let agent = agents.table().map(|a| (agent::check(&a), a.enabled()));
+    let of_pool = (
+        OfPool::new(&checks, check.as_ref().map(|(check, _)| check)),
+        OfPool::new(&agents, agent.as_ref().map(|(agent, _)| agent)),
+    );
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();
@@ -39,8 +36,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     let list = r.field("backends");
     let readers = list.tables();
     let place = format!("pool `{}`", shorten(name));
-    pool.backends = backend::backends(&readers, pool_check, &place);
+    pool.backends = backend::backends(&readers, of_pool, &place);
     pool.health_check = check.filter(|(_, enabled)| *enabled).map(|(check, _)| check);
+    pool.agent_check = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| agent);
     if !finds {
         let listed = if list.is_present() { list.len() } else { Some(0) };
         if listed == Some(0) {
@@ -49,6 +47,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
         }
         if listed == Some(pool.backends.len()) {
             usable(r, &pool, &place);
+            if let Some(check) = &pool.agent_check {
+                agent::somebody(&agents, check, &pool.backends);
+            }
         }
     }
     pool

@@ -2,6 +2,7 @@
 
 use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
+use super::agent::AGENT_CHECK;
 use super::backend::{BACKEND, DISCOVERY};
 use super::health::HEALTH_CHECK;
 use super::proof::*;
@@ -34,6 +35,12 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&HEALTH_CHECK),
             Text("no active checks"),
             "Active health checks.",
+        ),
+        Key::section(
+            "agent_check",
+            Kind::Table(&AGENT_CHECK),
+            NONE,
+            "Backends' own word on the traffic they want.",
         ),
         Key::built(
             "max_connections",
