@@ -73,6 +73,8 @@ mod validate;
 #[cfg(feature = "runtime")]
 pub use agent::AgentChecker;
 pub use agent::{AgentCheck, AgentCheckError};
+#[cfg(feature = "runtime")]
+pub use check::custom::HealthReport;
 pub use error::HealthCheckError;
 pub use expect::{EXPECTED_BODY_BYTES_MAX, validate_expected_body};
 pub use lb_types::ExpectedBody;

@@ -119,7 +119,7 @@ impl HttpProbe {
             }
             (result, _) => result,
         };
-        Ok(Report { result, details: Some(status.to_string()) })
+        Ok(Report { result, details: Some(status.to_string()), latency: None })
     }
 
     fn judge(&self, status: StatusCode) -> Result<(), CheckError> {

@@ -6,6 +6,7 @@
 #[cfg(feature = "http")]
 mod body;
 pub(crate) mod connect;
+pub mod custom;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod tcp;
@@ -39,17 +40,19 @@ pub struct Report {
     pub result: Result<(), CheckError>,
     /// What was seen, for people (a status line, say); bounded by the check.
     pub details: Option<String>,
+    /// How long the backend took to answer, where that is another time than the check as a whole; `None`: the whole time is measured.
+    pub latency: Option<Duration>,
 }
 
 impl Report {
     /// It passed, and there is no more to say.
     pub const fn passed() -> Self {
-        Self { result: Ok(()), details: None }
+        Self { result: Ok(()), details: None, latency: None }
     }
 
     /// It failed, and there is no more to say.
     pub const fn failed(error: CheckError) -> Self {
-        Self { result: Err(error), details: None }
+        Self { result: Err(error), details: None, latency: None }
     }
 }
 

@@ -3,10 +3,12 @@
 use super::publish::Publisher;
 use super::registry::Registry;
 use super::{EVENTS_CAPACITY, HealthChecker, Inner};
+use crate::check::custom::{CustomProbe, HealthReport, boxed};
 use crate::check::{self, Check};
 use crate::scheduler::Line;
 use crate::{HealthCheck, HealthCheckError, Plan};
 use lb_types::{Backend, HealthSink};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,6 +51,35 @@ impl HealthCheckerBuilder {
     ) -> Self {
         self.factory = Arc::new(factory);
         self
+    }
+
+    /// Checks every backend by a function of it, instead of what the settings' `kind` says; schedule, time limit, thresholds and
+    /// `enabled` stay theirs. What it does with the backend's URL, `health_check` and metadata is its own business.
+    ///
+    /// ```
+    /// use lb_health::{HealthCheck, HealthChecker, HealthReport, NoSink};
+    /// use std::sync::Arc;
+    ///
+    /// # async fn queue_length(_: &lb_types::BackendUrl) -> u32 { 3 }
+    /// let checker = HealthChecker::builder(HealthCheck::default(), Arc::new(NoSink))
+    ///     .custom(|backend| async move {
+    ///         match queue_length(&backend.url).await {
+    ///             n @ ..100 => HealthReport::healthy().details(format!("{n} jobs waiting")),
+    ///             n => HealthReport::unhealthy(format!("{n} jobs waiting")),
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), lb_health::HealthCheckError>(())
+    /// ```
+    pub fn custom<F, T>(self, function: F) -> Self
+    where
+        F: Fn(Arc<Backend>) -> T + Send + Sync + 'static,
+        T: Future<Output = HealthReport> + Send + 'static,
+    {
+        let function = boxed(function);
+        self.check_with(move |backend, _| {
+            Ok(Arc::new(CustomProbe::shared(backend.clone(), function.clone())))
+        })
     }
 
     /// The checker, without backends and at rest.

@@ -190,7 +190,7 @@ impl Inner {
         let counted = Counted {
             error: report.result.err().map(|e| e.to_string()),
             details: report.details,
-            latency: start.elapsed(),
+            latency: report.latency.unwrap_or_else(|| start.elapsed()),
             at_unix_ms: (self.wall_clock)(),
         };
         let status = self.registry.record(&job.ticket, counted, &self.publisher);
