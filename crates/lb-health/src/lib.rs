@@ -81,5 +81,7 @@ pub use lb_types::ExpectedBody;
 pub use plan::{Plan, Target};
 #[cfg(feature = "runtime")]
 pub use runner::{EVENTS_CAPACITY, HealthChecker, HealthCheckerBuilder, NoSink, RunningChecker};
-pub use settings::{CheckKind, HealthCheck, HttpCheck};
-pub use validate::{CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, OWN_HEADERS, PATH_BYTES_MAX, SHORTEST};
+pub use settings::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, TlsCheck};
+pub use validate::{
+    CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, OWN_HEADERS, PATH_BYTES_MAX, SERVICE_BYTES_MAX, SHORTEST,
+};

@@ -5,7 +5,7 @@
 use crate::elsewhere::{Nowhere, elsewhere};
 use crate::error::bad;
 use crate::{CheckKind, HealthCheck, HealthCheckError};
-use lb_types::{Address, Backend, BackendUrl, Scheme};
+use lb_types::{Address, Backend, BackendUrl, Host, Scheme};
 
 /// How one backend is checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,7 @@ pub struct Target {
     /// Its address and authority count; the base path is the backend's.
     at: BackendUrl,
     base_path: Box<str>,
+    tls: bool,
 }
 
 impl Target {
@@ -34,9 +35,28 @@ impl Target {
         self.at.address()
     }
 
-    /// The value of the `Host` header, unless the settings have one.
+    /// The host, without brackets: `localhost` for a unix socket.
+    pub fn host(&self) -> String {
+        match self.at.address() {
+            Address::Tcp { host: Host::Ip(ip), .. } => ip.to_string(),
+            Address::Tcp { host: Host::Name(name), .. } => name.to_string(),
+            Address::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
+    /// The value of the `Host` header, unless the settings have one: the port is left out where it is the usual one.
     pub fn authority(&self) -> String {
-        self.at.authority()
+        let usual = if self.tls { Scheme::Https } else { Scheme::Http }.default_port();
+        match self.at.address() {
+            Address::Tcp { host, port } if *port == usual => host.to_string(),
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
+    /// Whether the check speaks TLS.
+    pub fn tls(&self) -> bool {
+        self.tls
     }
 
     /// What stands before the path: empty, or starting with `/` and not ending in one.
@@ -49,8 +69,7 @@ impl HealthCheck {
     /// How `backend` is checked by these settings and its own override; `None` when its override says `enabled = false`.
     ///
     /// # Errors
-    /// [`HealthCheckError::Backend`] when the settings with the override are out of bounds, when `host` or
-    /// `port` gives no address, or when the check would need TLS, which is not built yet.
+    /// [`HealthCheckError::Backend`] when the settings with the override are out of bounds, or when `host` or `port` gives no address.
     pub fn plan(&self, backend: &Backend) -> Result<Option<Plan>, HealthCheckError> {
         if backend.health_check.as_ref().is_some_and(|o| o.enabled == Some(false)) {
             return Ok(None);
@@ -61,9 +80,6 @@ impl HealthCheck {
     fn plan_of(&self, backend: &Backend) -> Result<Plan, HealthCheckError> {
         let settings = backend.health_check.as_ref().map_or_else(|| self.clone(), |o| self.with(o));
         settings.validate()?;
-        if matches!(settings.kind, CheckKind::Http(_)) && backend.url.scheme() == Scheme::Https {
-            return Err(HealthCheckError::HttpsNotBuilt { url: backend.url.to_string() });
-        }
         let target = target(backend, &settings)?;
         Ok(Plan { settings, target })
     }
@@ -74,12 +90,16 @@ fn target(backend: &Backend, settings: &HealthCheck) -> Result<Target, HealthChe
     let url = &backend.url;
     let at = elsewhere(url, settings.host.as_deref(), settings.port)
         .map_err(|Nowhere { field, value, reason }| bad(field, value, reason))?;
-    Ok(Target { at, base_path: url.base_path().into() })
+    // What a tcp check finds behind the port is no matter to it.
+    let speaks = !matches!(settings.kind, CheckKind::Tcp);
+    let tls = speaks && settings.tls.enabled.unwrap_or(url.scheme() == Scheme::Https);
+    Ok(Target { at, base_path: url.base_path().into(), tls })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TlsCheck;
     use lb_types::{ExpectedBody, HealthCheckOverride};
     use std::time::Duration;
 
@@ -160,7 +180,6 @@ mod tests {
             ("http://a", Some("u@a"), None, "health_check.host = \"u@a\""),
             ("unix:/a.sock", Some("a"), None, "give port, too"),
             ("unix:/a.sock", None, Some(80), "give host, too"),
-            ("https://a", None, None, "https health checks are not built yet"),
         ] {
             let error = plan(url, at(host, port)).unwrap_err().to_string();
             assert!(error.starts_with("backend \"b\": ") && error.contains(wanted), "{error}");
@@ -178,8 +197,23 @@ mod tests {
     }
 
     #[test]
-    fn tcp_checks_do_not_mind_https() {
-        let https = Backend::new("b", "https://a".parse().unwrap());
-        assert!(HealthCheck::tcp().plan(&https).unwrap().is_some());
+    fn tls_is_spoken_where_the_url_or_the_settings_say_so() {
+        let (plain, always) = (HealthCheck::default(), HealthCheck::default().tls(TlsCheck::always()));
+        let never = HealthCheck::default().tls(TlsCheck { enabled: Some(false), ..TlsCheck::default() });
+        for (settings, url, tls, authority) in [
+            (&plain, "http://a", false, "a"),
+            (&plain, "https://a", true, "a"),
+            (&plain, "https://a:80", true, "a:80"),
+            (&always, "http://a", true, "a:80"),
+            (&always, "http://[::1]:443", true, "[::1]"),
+            (&always, "unix:/a", true, "localhost"),
+            (&never, "https://a", false, "a:443"),
+            (&HealthCheck::grpc(""), "https://a", true, "a"),
+            (&HealthCheck::tcp(), "https://a", false, "a:443"),
+        ] {
+            let target = settings.plan(&Backend::new("b", url.parse().unwrap())).unwrap().unwrap().target;
+            assert_eq!((target.tls(), target.authority().as_str()), (tls, authority), "{url}");
+            assert!(["a", "::1", "localhost"].contains(&target.host().as_str()));
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! bounds.
 
 use lb_types::{ExpectedBody, HealthCheckOverride};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of active health checks.
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub struct HealthCheck {
     /// What a check does.
     pub kind: CheckKind,
+    /// TLS of HTTP and gRPC checks.
+    pub tls: TlsCheck,
     /// Where to connect instead of each backend's own host; also the name in the `Host` header. Default: the backend's.
     pub host: Option<String>,
     /// The port to check instead of each backend's own. Default: the backend's.
@@ -32,6 +35,7 @@ impl Default for HealthCheck {
     fn default() -> Self {
         Self {
             kind: CheckKind::Http(HttpCheck::default()),
+            tls: TlsCheck::default(),
             host: None,
             port: None,
             interval: Duration::from_secs(30),
@@ -56,6 +60,18 @@ impl HealthCheck {
             kind: CheckKind::Http(HttpCheck { path: path.into(), ..HttpCheck::default() }),
             ..Self::default()
         }
+    }
+
+    /// A gRPC check of `service` (empty: of the server as a whole) with the other defaults.
+    pub fn grpc(service: impl Into<String>) -> Self {
+        Self { kind: CheckKind::Grpc(GrpcCheck { service: service.into() }), ..Self::default() }
+    }
+
+    /// Another way to speak TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsCheck) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Another interval.
@@ -133,6 +149,65 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A TCP (or unix socket) connection that can be made.
     Tcp,
+    /// A question by the gRPC health protocol, `grpc.health.v1.Health/Check`.
+    Grpc(GrpcCheck),
+}
+
+/// Settings of a gRPC check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcCheck {
+    /// The service to ask for; empty, the default: the server as a whole.
+    pub service: String,
+}
+
+/// How HTTP and gRPC checks speak TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsCheck {
+    /// Whether they do. `None`, the default: with `https` backends.
+    pub enabled: Option<bool>,
+    /// Whether the certificate must be good: signed by a known authority, for this name, and in its time. Default `true`; with `false`
+    /// any certificate passes.
+    pub verify: bool,
+    /// The name in the certificate and in SNI. `None`, the default: the host that is checked.
+    pub server_name: Option<String>,
+    /// A PEM file with the authorities that are known, read when backends are set. `None`, the default: Mozilla's, as compiled in.
+    pub ca: Option<PathBuf>,
+}
+
+impl Default for TlsCheck {
+    fn default() -> Self {
+        Self { enabled: None, verify: true, server_name: None, ca: None }
+    }
+}
+
+impl TlsCheck {
+    /// TLS whatever the backend's URL says, with the other defaults.
+    pub fn always() -> Self {
+        Self { enabled: Some(true), ..Self::default() }
+    }
+
+    /// Any certificate passes, for tests and for backends whose certificate is of no account.
+    #[must_use]
+    pub fn without_verification(mut self) -> Self {
+        self.verify = false;
+        self
+    }
+
+    /// Another name in certificate and SNI.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Other authorities: those of a PEM file.
+    #[must_use]
+    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
 }
 
 /// Settings of an HTTP check.

@@ -4,23 +4,22 @@
 //! and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base path
 //! followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
 //!
-//! Bounds: an answer's head has 16 KiB and 100 headers at most; of its body 64 KiB are read. It lacks TLS and HTTP/2.
+//! Over TLS where the plan says so (feature `tls`). Bounds: an answer's head has 16 KiB and 100 headers at most; of its body 64 KiB
+//! are read. It lacks HTTP/2.
 
 use super::body::{self, Matcher};
-use super::connect::{Connection, connect};
-use super::{Check, CheckError, CheckFuture, Report};
+use super::wire::{Io, Protocol, Wire};
+use super::{Check, CheckError, CheckFuture, Maker, Report};
 use crate::error::bad;
-use crate::{HealthCheckError, HttpCheck, Target};
+use crate::{HealthCheckError, HttpCheck, Plan};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use lb_types::Address;
 use std::error::Error;
 use std::ops::RangeInclusive;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The largest head of an answer, in bytes: nobody's health endpoint has more to say.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -30,19 +29,24 @@ const HEADERS_MAX: usize = 100;
 /// Asks for a path and looks at the status.
 #[derive(Clone, Debug)]
 pub struct HttpProbe {
-    address: Address,
+    wire: Wire,
     request: Request<Empty<Bytes>>,
     expected: Vec<RangeInclusive<u16>>,
     expected_body: Option<Matcher>,
 }
 
 impl HttpProbe {
-    /// A probe of `target` by `settings`.
+    /// A probe of `plan`'s target by `settings`.
     ///
     /// # Errors
-    /// As [`HttpCheck::validate`].
-    pub fn new(settings: &HttpCheck, target: &Target) -> Result<Self, HealthCheckError> {
+    /// As [`HttpCheck::validate`], and as [`Maker::check`] where TLS is concerned.
+    pub fn new(settings: &HttpCheck, plan: &Plan) -> Result<Self, HealthCheckError> {
+        Self::made(settings, plan, &Maker::default())
+    }
+
+    pub(super) fn made(settings: &HttpCheck, plan: &Plan, maker: &Maker) -> Result<Self, HealthCheckError> {
         settings.validate()?;
+        let target = &plan.target;
         let path = format!("{}{}", target.base_path(), settings.path);
         let uri: Uri =
             path.parse().map_err(|_| bad("path", format!("{path:?}"), "it is no path of a URL"))?;
@@ -73,32 +77,27 @@ impl HttpProbe {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(Self {
-            address: target.address().clone(),
+            wire: Wire::new(plan, Protocol::Http1, maker)?,
             request,
             expected: settings.expected_status.clone(),
-            expected_body: settings.expected_body.as_ref().map(Matcher::new).transpose()?,
+            expected_body: match &settings.expected_body {
+                Some(expected) => Some(maker.body.of(expected, || Matcher::new(expected))?),
+                None => None,
+            },
         })
     }
 
     async fn run(&self) -> Report {
-        let report = match connect(&self.address).await {
-            Ok(Connection::Tcp(stream)) => self.exchange(stream).await,
-            #[cfg(unix)]
-            Ok(Connection::Unix(stream)) => self.exchange(stream).await,
-            Err(error) => Err(error),
-        };
-        report.unwrap_or_else(Report::failed)
+        self.exchange().await.unwrap_or_else(Report::failed)
     }
 
     /// Sends the request and judges the answer.
-    async fn exchange<S>(&self, stream: S) -> Result<Report, CheckError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn exchange(&self) -> Result<Report, CheckError> {
+        let io: Box<dyn Io> = self.wire.connect().await?;
         let (sender, mut connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(failed)?;
         let answer = self.answer(sender);

@@ -4,7 +4,7 @@ use super::publish::Publisher;
 use super::registry::Registry;
 use super::{EVENTS_CAPACITY, HealthChecker, Inner};
 use crate::check::custom::{CustomProbe, HealthReport, boxed};
-use crate::check::{self, Check};
+use crate::check::{Check, Maker};
 use crate::scheduler::Line;
 use crate::{HealthCheck, HealthCheckError, Plan};
 use lb_types::{Backend, HealthSink};
@@ -27,7 +27,9 @@ pub struct HealthCheckerBuilder {
 
 impl HealthCheckerBuilder {
     pub(super) fn new(settings: HealthCheck, sink: Arc<dyn HealthSink>) -> Self {
-        let (factory, wall_clock) = (Arc::new(check::for_plan), Arc::new(unix_ms));
+        let maker = Maker::default();
+        let factory = Arc::new(move |_: &Backend, plan: &Plan| maker.check(plan));
+        let wall_clock = Arc::new(unix_ms);
         Self { settings, sink, factory, wall_clock, seed: None }
     }
 
@@ -43,8 +45,8 @@ impl HealthCheckerBuilder {
         self
     }
 
-    /// What makes the checks, once for each backend and each of its changes; by default [`check::for_plan`], which a factory may
-    /// call for what it does not do otherwise.
+    /// What makes the checks, once for each backend and each of its changes; by default a [`Maker`], which a factory may
+    /// ask for what it does not do otherwise.
     pub fn check_with(
         mut self,
         factory: impl Fn(&Backend, &Plan) -> Result<Arc<dyn Check>, HealthCheckError> + Send + Sync + 'static,

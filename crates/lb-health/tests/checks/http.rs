@@ -225,3 +225,14 @@ async fn a_backend_may_be_asked_otherwise() {
     let request = server.requests().remove(0);
     assert!(request.starts_with("POST /health HTTP/1.1\r\nx-own: 1\r\nuser-agent: me\r\n"), "{request}");
 }
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn https_is_refused_by_a_build_without_it() {
+    let checker = HealthChecker::new(patient(), Arc::new(NoSink)).unwrap();
+    let https = Backend::new("b", "https://127.0.0.1".parse().unwrap());
+    let error = checker.set_backends(vec![https]).unwrap_err().to_string();
+    let wanted =
+        "health checks over TLS need the cargo feature \"tls\" of lb-health, which this build has not";
+    assert_eq!(error, format!("backend \"b\": {wanted}"));
+}

@@ -29,7 +29,9 @@ async fn what_the_function_says_counts_as_any_check_does() {
     let told = Arc::new(Told::default());
     let checker = checker(&told);
     let set = ["slow", "hung", "buggy", "broken"].map(|is| backend(is).metadata("is", is));
-    checker.set_backends(set.into_iter().chain([backend("good")]).collect()).unwrap();
+    // A function goes where it likes: TLS is no matter to it.
+    let https = lb_types::Backend::new("good", "https://127.0.0.1".parse().unwrap());
+    checker.set_backends(set.into_iter().chain([https]).collect()).unwrap();
     let status = checker.check_all_backends().await;
     let errors: Vec<_> = status.iter().map(|(id, s)| (id.as_str(), s.last_error.as_deref())).collect();
     let wanted = [

@@ -144,9 +144,10 @@ async fn set_that_cannot_be_checked_is_refused_whole() {
     let before = s.checker.check_all_backends().await;
     let twice = s.checker.set_backends(vec![backend("c"), backend("c")]).unwrap_err();
     assert_eq!(twice, HealthCheckError::DuplicateBackend { id: "c".into() });
-    let https = Backend::new("c", "https://127.0.0.1".parse().unwrap());
-    let refused = s.checker.set_backends(vec![backend("d"), https.clone()]).unwrap_err();
-    assert!(refused.to_string().contains("https health checks are not built yet"), "{refused}");
+    let socket = Backend::new("c", lb_types::BackendUrl::unix("/a"));
+    let half = socket.health_check(HealthCheckOverride { port: Some(80), ..Default::default() });
+    let refused = s.checker.set_backends(vec![backend("d"), half]).unwrap_err();
+    assert!(refused.to_string().contains("a backend on a unix socket has no host"), "{refused}");
     let zero = overridden("c", |o| o.unhealthy_threshold = Some(0));
     let refused = s.checker.set_backends(vec![zero]).unwrap_err().to_string();
     assert!(refused.contains("backend \"c\": health_check.unhealthy_threshold = 0"), "{refused}");
