@@ -150,3 +150,80 @@ backends = [{ url = "http://127.0.0.1:1", agent_check = { port = 1 } }]
   help: add agent_check = { port = 9999 } to the pool",
     );
 }
+
+#[test]
+fn types_of_checks() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { type = "grpcs", path = "/up", service = "a" }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        r#"f:4:25: error: `type` must be one of http, https, grpc, tcp, not "grpcs"
+  help: did you mean "grpc"?"#,
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { type = "grpc", path = "/up", expected_body = "OK", service = "a\tb" }
+backends = [{ url = "http://127.0.0.1:1", health_check = { path = "/up" } }]
+"#,
+        "f:4:33: error: `path` belongs to an http check, and this one is grpc
+f:4:47: error: `expected_body` belongs to an http check, and this one is grpc
+f:4:79: error: `service` must have at most 256 bytes and no control characters
+f:5:60: error: `path` belongs to an http check, and the pool's is grpc",
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { service = "a" }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        "f:4:18: error: `service` belongs to a grpc check, and this one is http",
+    );
+}
+
+#[test]
+fn tls_of_checks() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { type = "https", tls = { enabled = false, server_name = "a:1", sni = "a" } }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        r#"f:4:52: error: a check of type `https` cannot do without TLS
+  help: use type = "http"
+f:4:73: error: bad `server_name` "a:1"
+  help: it must be an IP address or a name, without a port
+f:4:80: error: unknown key `sni`"#,
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { tls = { verify = false } }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        r#"f:4:24: error: `tls` does nothing: no backend is https
+  help: use type = "https", or enabled = true in it"#,
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+health_check = { type = "tcp", tls = {} }
+backends = [{ url = "http://127.0.0.1:1" }]
+"#,
+        "f:4:32: error: `tls` belongs to an http or grpc check, and this one is tcp",
+    );
+}

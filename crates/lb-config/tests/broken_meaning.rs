@@ -56,7 +56,6 @@ path = "/"
 algorithm = "adaptive"
 circuit_breaker = {}
 retry_policy = { backoff = "exponential" }
-health_check = { type = "grpc" }
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
@@ -65,8 +64,7 @@ f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping
 f:10:13: error: algorithm `adaptive` is not built yet (planned: weights from what backends report)
 f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers, outlier detection and retries)
 f:12:18: error: key `backoff` is not built yet (planned: circuit breakers, outlier detection and retries)
-f:13:25: error: health check type `grpc` is not built yet (planned: further health checks)
-f:14:21: error: https backends are not built yet (planned: TLS and further protocols)
+f:13:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );
 }

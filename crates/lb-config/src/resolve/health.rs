@@ -4,19 +4,45 @@ use super::http_check::{self, Keys};
 use super::{OfPool, set, u32_to_usize};
 use crate::node::shorten;
 use crate::reader::{Field, Reader};
-use lb_health::{CONCURRENT_MAX, CheckKind, HealthCheck, JITTER_PERCENT_MAX, LONGEST, SHORTEST};
-use lb_types::{Address, BackendUrl, HealthCheckOverride};
+use lb_health::{
+    CONCURRENT_MAX, CheckKind, GrpcCheck, HealthCheck, JITTER_PERCENT_MAX, LONGEST, SERVICE_BYTES_MAX,
+    SHORTEST, TlsCheck,
+};
+use lb_types::{Address, Backend, BackendUrl, HealthCheckOverride, Scheme};
+
+/// The types of checks, as the file says them.
+const TYPES: [&str; 4] = ["http", "https", "grpc", "tcp"];
 
 /// A pool's check, switched on or off.
 pub(super) fn check(r: &Reader<'_>) -> HealthCheck {
     let mut check = HealthCheck::default();
-    if kind(&r.field("type")) {
-        r.refuse(&http_check::KEYS, |key| format!("`{key}` belongs to an http check, and this one is tcp"));
-        check.kind = CheckKind::Tcp;
-    } else {
-        let http = http_check::check(http_check::keys(r));
-        http_check::no_body_of_head(r, &http.method, http.expected_body.is_some());
-        check.kind = CheckKind::Http(http);
+    let kind = r.field("type");
+    // A wrong type was reported; what stands beside it is not called foreign to it.
+    let name = if kind.is_present() { kind.choice(&TYPES.map(|t| (t, t))) } else { Some("http") };
+    let foreign = |keys: &[&str], to: &str| {
+        let Some(name) = name else { return };
+        r.refuse(keys, |key| format!("`{key}` belongs to {to} check, and this one is {name}"));
+    };
+    if name != Some("grpc") {
+        foreign(&["service"], "a grpc");
+    }
+    match name {
+        Some("tcp") => {
+            foreign(&http_check::KEYS, "an http");
+            foreign(&["tls"], "an http or grpc");
+            check.kind = CheckKind::Tcp;
+        }
+        Some("grpc") => {
+            foreign(&http_check::KEYS, "an http");
+            check.kind = CheckKind::Grpc(grpc(r));
+            check.tls = tls(r, false);
+        }
+        _ => {
+            let http = http_check::check(http_check::keys(r));
+            http_check::no_body_of_head(r, &http.method, http.expected_body.is_some());
+            check.kind = CheckKind::Http(http);
+            check.tls = tls(r, name == Some("https"));
+        }
     }
     check.host = host(&r.field("host"));
     check.port = r.field("port").integer(1..=u16::MAX);
@@ -32,24 +58,46 @@ pub(super) fn check(r: &Reader<'_>) -> HealthCheck {
     check
 }
 
-/// Whether the check is `tcp`.
-fn kind(field: &Field<'_>) -> bool {
-    if !field.is_present() {
-        return false;
-    }
-    match field.text() {
-        Some("tcp") => true,
-        Some(planned @ ("grpc" | "https")) => {
+fn grpc(r: &Reader<'_>) -> GrpcCheck {
+    let mut grpc = GrpcCheck::default();
+    let field = r.field("service");
+    if let Some(service) = field.text_or_empty() {
+        service.clone_into(&mut grpc.service);
+        if grpc.validate().is_err() {
             field.error(format!(
-                "health check type `{planned}` is not built yet (planned: further health checks)"
+                "`service` must have at most {SERVICE_BYTES_MAX} bytes and no control characters"
             ));
-            false
         }
-        Some("http") | None => false,
-        Some(other) => {
-            field.not_a_choice(other, ["http", "tcp"].into_iter());
-            false
+    }
+    grpc
+}
+
+/// `https`: the check's type says that TLS is spoken.
+fn tls(r: &Reader<'_>, https: bool) -> TlsCheck {
+    let mut tls = if https { TlsCheck::always() } else { TlsCheck::default() };
+    let Some(t) = r.field("tls").table() else { return tls };
+    let enabled = t.field("enabled");
+    match enabled.boolean() {
+        Some(false) if https => {
+            enabled.error("a check of type `https` cannot do without TLS").help("use type = \"http\"");
         }
+        Some(on) => tls.enabled = Some(on),
+        None => {}
+    }
+    set(&mut tls.verify, t.field("verify").boolean());
+    tls.server_name = host(&t.field("server_name"));
+    tls.ca = t.field("ca").text().map(Into::into);
+    tls
+}
+
+/// Records that settings of TLS do nothing: neither the check nor a backend says that TLS is spoken. Only where all backends are known.
+pub(super) fn tls_is_spoken(r: &Reader<'_>, check: &HealthCheck, backends: &[Backend]) {
+    let field = r.field("tls");
+    let https = backends.iter().any(|b| b.url.scheme() == Scheme::Https);
+    if check.tls != TlsCheck::default() && check.tls.enabled.is_none() && !https {
+        field
+            .error("`tls` does nothing: no backend is https")
+            .help("use type = \"https\", or enabled = true in it");
     }
 }
 
@@ -61,9 +109,10 @@ pub(super) fn overrides(r: &Reader<'_>, pool: OfPool<'_, HealthCheck>) -> Health
             let message = "this backend's `health_check` changes nothing: its pool has no `health_check`";
             r.sink.error(r.span, message).help("add health_check = {} to the pool");
         }
-        OfPool::Of(HealthCheck { kind: CheckKind::Tcp, .. }) => {
+        OfPool::Of(HealthCheck { kind: kind @ (CheckKind::Tcp | CheckKind::Grpc(_)), .. }) => {
+            let kind = if *kind == CheckKind::Tcp { "tcp" } else { "grpc" };
             r.refuse(&http_check::KEYS, |key| {
-                format!("`{key}` belongs to an http check, and the pool's is tcp")
+                format!("`{key}` belongs to an http check, and the pool's is {kind}")
             });
         }
         _ => {
@@ -130,7 +179,12 @@ pub(super) fn host(field: &Field<'_>) -> Option<String> {
     if !text.contains([':', '/', '@', '[']) && BackendUrl::http(text, 80).is_ok() {
         return Some(text.to_owned());
     }
-    let message = format!("bad `host` \"{}\"", shorten(text));
-    field.error(message).help("it must be an IP address or a name; the port has a key of its own");
+    let message = format!("bad `{}` \"{}\"", field.name(), shorten(text));
+    let help = if field.name() == "host" {
+        "it must be an IP address or a name; the port has a key of its own"
+    } else {
+        "it must be an IP address or a name, without a port"
+    };
+    field.error(message).help(help);
     None
 }

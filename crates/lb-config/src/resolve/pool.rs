@@ -19,7 +19,8 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     }
     exchange(r, &mut pool);
     let checks = r.field("health_check");
-    let check = checks.table().map(|c| (health::check(&c), c.enabled()));
+    let section = checks.table();
+    let check = section.as_ref().map(|c| (health::check(c), c.enabled()));
     let agents = r.field("agent_check");
     let agent = agents.table().map(|a| (agent::check(&a), a.enabled()));
     let of_pool = (
@@ -47,6 +48,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
         }
         if listed == Some(pool.backends.len()) {
             usable(r, &pool, &place);
+            if let (Some(section), Some(check)) = (&section, &pool.health_check) {
+                health::tls_is_spoken(section, check, &pool.backends);
+            }
             if let Some(check) = &pool.agent_check {
                 agent::somebody(&agents, check, &pool.backends);
             }

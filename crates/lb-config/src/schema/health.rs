@@ -11,10 +11,10 @@ pub(super) static HEALTH_CHECK: Section = Section {
         Key::built("enabled", "boolean", ON, set("enabled = false"), ENABLED_DOC),
         Key::built(
             "type",
-            "`http` or `tcp`",
+            "`http`, `https`, `grpc` or `tcp`",
             Value("\"http\""),
             set("type = \"tcp\""),
-            "An HTTP request, or a connection that can be made.",
+            "An HTTP request, over TLS with `https`; a question by the gRPC health protocol; or a connection that can be made.",
         ),
         Key::built(
             "path",
@@ -49,6 +49,19 @@ pub(super) static HEALTH_CHECK: Section = Section {
             Value("{ User-Agent = \"LoadBalancer-HealthCheck/1.0\" }"),
             set("headers = { Authorization = \"Basic eA==\" }"),
             "`http`: headers to send besides the default, which a `User-Agent` here replaces.",
+        ),
+        Key::built(
+            "service",
+            "text, up to 256 bytes",
+            Value("\"\""),
+            change("type = \"grpc\"", "type = \"grpc\"\nservice = \"shop.v1.Cart\""),
+            "`grpc`: the service to ask for. Empty: the server as a whole.",
+        ),
+        Key::section(
+            "tls",
+            Kind::Table(&CHECK_TLS),
+            Text("as the backend's `url` says"),
+            "`http`, `https` and `grpc`: how TLS is spoken.",
         ),
         Key::built(
             "interval",
@@ -100,6 +113,41 @@ pub(super) static HEALTH_CHECK: Section = Section {
             "Another host to check, the same for every backend; also the name in the `Host` header.",
         ),
         Key::built("port", "1–65535", Text("each backend's"), set("port = 81"), "Another port to check."),
+    ],
+};
+
+static CHECK_TLS: Section = Section {
+    path: "pools.NAME.health_check.tls",
+    doc: "TLS of checks. A check never resumes a session, and shows no certificate of its own.",
+    keys: &[
+        Key::built(
+            "enabled",
+            "boolean",
+            Text("`true` with type `https`, otherwise as the backend's `url` says"),
+            set("enabled = true"),
+            "Whether TLS is spoken.",
+        ),
+        Key::built(
+            "verify",
+            "boolean",
+            ON,
+            change("enabled = true", "enabled = true\nverify = false"),
+            "Whether the certificate must be good. `false`: any passes.",
+        ),
+        Key::built(
+            "server_name",
+            "host name or IP address",
+            Text("the host that is checked"),
+            change("enabled = true", "enabled = true\nserver_name = \"api.example\""),
+            "The name in the certificate, and in SNI.",
+        ),
+        Key::built(
+            "ca",
+            "file name",
+            Text("Mozilla's authorities, compiled in"),
+            change("enabled = true", "enabled = true\nca = \"ca.pem\""),
+            "A PEM file with the authorities that are known instead. Relative to the configuration file's folder.",
+        ),
     ],
 };
 
