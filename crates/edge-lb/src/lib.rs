@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | – | backends, algorithms, leases | [`LoadBalancer`], [`core`], [`balancer`], [`types`] |
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
+//! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
 //! | `breaker` | a circuit breaker to use by itself; the proxy does not use it yet | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
@@ -100,6 +101,8 @@ pub fn features() -> Vec<&'static str> {
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
         ("health", cfg!(feature = "health")),
+        ("health-grpc", cfg!(feature = "health-grpc")),
+        ("health-tls", cfg!(feature = "health-tls")),
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),

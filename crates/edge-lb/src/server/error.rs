@@ -38,6 +38,12 @@ pub enum AssembleError {
         /// The pool's name.
         pool: String,
     },
+    /// The pool has an `agent_check`, and nothing in this version takes what agents say.
+    #[error("pool \"{pool}\": agent_check is not built into the server yet")]
+    AgentChecks {
+        /// The pool's name.
+        pool: String,
+    },
     /// An address for clients cannot be taken, or a worker cannot be started.
     #[error(transparent)]
     Serve(#[from] ServeError),

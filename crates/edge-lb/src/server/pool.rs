@@ -23,6 +23,9 @@ pub(super) fn proxy_settings(pool: &Pool) -> ProxySettings {
 
 /// The pool with its health checks and its discovery, at rest.
 pub(super) fn balancer(name: &str, pool: Pool) -> Result<LoadBalancer, AssembleError> {
+    if pool.agent_check.is_some() {
+        return Err(AssembleError::AgentChecks { pool: name.to_owned() });
+    }
     let mut builder = LoadBalancer::builder().name(name).settings(pool.settings).backends(pool.backends);
     if let Some(check) = pool.health_check {
         builder = builder.health_check(check);
@@ -57,6 +60,16 @@ fn parse_backends(text: &str, path: &Path) -> Result<Vec<Backend>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Accepted and ignored would be worse.
+    #[test]
+    fn agent_checks_are_refused_until_the_balancer_takes_their_reports() {
+        let mut pool = Pool::default();
+        pool.agent_check = Some(lb_health::AgentCheck::port(9999));
+        let error = balancer("web", pool).unwrap_err();
+        assert_eq!(error.to_string(), "pool \"web\": agent_check is not built into the server yet");
+        assert!(error.is_config());
+    }
 
     #[test]
     fn discovery_files_are_read_by_their_extension() {
