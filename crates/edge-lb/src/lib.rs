@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | – | backends, algorithms, leases | [`LoadBalancer`], [`core`], [`balancer`], [`types`] |
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
+//! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
 //! | `faults` (default) | circuit breakers before the backends, passive detection | [`LoadBalancer`]`::circuit_breaker`, `on_fault` |
 //! | `breaker` | the circuit breaker to use by itself | `breaker` |
@@ -106,6 +107,8 @@ pub fn features() -> Vec<&'static str> {
         ("discovery-file", cfg!(feature = "discovery-file")),
         ("faults", cfg!(feature = "faults")),
         ("health", cfg!(feature = "health")),
+        ("health-grpc", cfg!(feature = "health-grpc")),
+        ("health-tls", cfg!(feature = "health-tls")),
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),

@@ -33,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) checker: Option<lb_health::HealthChecker>,
     #[cfg(feature = "health")]
     pub(crate) health_check: Option<lb_health::HealthCheck>,
+    #[cfg(feature = "health")]
+    pub(crate) agents: Option<(lb_health::AgentCheck, lb_health::AgentChecker)>,
 }
 
 impl LoadBalancer {

@@ -32,6 +32,8 @@ pub struct LoadBalancerBuilder {
     sources: Vec<Box<dyn Discover>>,
     #[cfg(feature = "health")]
     health_check: Option<lb_health::HealthCheck>,
+    #[cfg(feature = "health")]
+    agent_check: Option<lb_health::AgentCheck>,
     #[cfg(feature = "faults")]
     circuit_breaker: Option<lb_breaker::BreakerSettings>,
     #[cfg(feature = "faults")]
@@ -52,6 +54,8 @@ impl Default for LoadBalancerBuilder {
             sources: vec![],
             #[cfg(feature = "health")]
             health_check: None,
+            #[cfg(feature = "health")]
+            agent_check: None,
             #[cfg(feature = "faults")]
             circuit_breaker: None,
             #[cfg(feature = "faults")]
@@ -95,6 +99,13 @@ impl LoadBalancerBuilder {
     #[cfg(feature = "health")]
     pub fn health_check(mut self, health_check: lb_health::HealthCheck) -> Self {
         self.health_check = Some(health_check);
+        self
+    }
+
+    /// Asks each backend's agent, once the balancer is [started](LoadBalancer::start), what traffic it wants: weight, drain, maintenance.
+    #[cfg(feature = "health")]
+    pub fn agent_check(mut self, agent_check: lb_health::AgentCheck) -> Self {
+        self.agent_check = Some(agent_check);
         self
     }
 
@@ -186,12 +197,15 @@ impl LoadBalancerBuilder {
                 .map_err(|error| BuildError::HealthCheck { pool: pool_name(), error })?,
             ),
         };
+        #[cfg(feature = "health")]
+        let agents = agents(self.agent_check.take(), &pool)
+            .map_err(|error| BuildError::AgentCheck { pool: pool_name(), error })?;
         Ok(self.finish(
             pool,
             #[cfg(feature = "faults")]
             faults,
             #[cfg(feature = "health")]
-            checker,
+            (checker, agents),
         ))
     }
 
@@ -222,7 +236,7 @@ impl LoadBalancerBuilder {
             #[cfg(feature = "faults")]
             Arc::default(),
             #[cfg(feature = "health")]
-            None,
+            (None, None),
         )
     }
 
@@ -230,7 +244,7 @@ impl LoadBalancerBuilder {
         self,
         pool: Pool,
         #[cfg(feature = "faults")] faults: Arc<Faults>,
-        #[cfg(feature = "health")] checker: Option<lb_health::HealthChecker>,
+        #[cfg(feature = "health")] (checker, agents): (Option<lb_health::HealthChecker>, Option<Agents>),
     ) -> LoadBalancer {
         let inner = Inner {
             name: self.name.into(),
@@ -248,9 +262,25 @@ impl LoadBalancerBuilder {
             checker,
             #[cfg(feature = "health")]
             health_check: self.health_check,
+            #[cfg(feature = "health")]
+            agents,
         };
         LoadBalancer::assemble(pool, inner)
     }
+}
+
+#[cfg(feature = "health")]
+type Agents = (lb_health::AgentCheck, lb_health::AgentChecker);
+
+#[cfg(feature = "health")]
+fn agents(
+    settings: Option<lb_health::AgentCheck>,
+    pool: &Pool,
+) -> Result<Option<Agents>, lb_health::AgentCheckError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let checker = lb_health::AgentChecker::new(settings.clone(), Arc::new(pool.clone()))?;
+    checker.set_backends(&crate::members::specs(pool))?;
+    Ok(Some((settings, checker)))
 }
 
 impl std::fmt::Debug for LoadBalancerBuilder {

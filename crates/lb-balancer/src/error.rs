@@ -31,6 +31,16 @@ pub enum BuildError {
         #[source]
         error: lb_health::HealthCheckError,
     },
+    /// The agent check is out of bounds, or cannot ask the agent of one of the backends.
+    #[cfg(feature = "health")]
+    #[error("pool \"{pool}\": {error}")]
+    AgentCheck {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_health::AgentCheckError,
+    },
     /// A setting of the circuit breaker or of passive detection is out of its bounds.
     #[cfg(feature = "faults")]
     #[error("pool \"{pool}\": {error}")]
@@ -77,6 +87,10 @@ pub enum ChangeError {
     #[cfg(feature = "health")]
     #[error(transparent)]
     HealthCheck(#[from] lb_health::HealthCheckError),
+    /// A backend's agent could not be asked.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    AgentCheck(#[from] lb_health::AgentCheckError),
 }
 
 /// The background work cannot start.
@@ -94,6 +108,10 @@ pub enum StartError {
     #[cfg(feature = "health")]
     #[error(transparent)]
     HealthCheck(#[from] lb_health::HealthCheckError),
+    /// The agent checker refuses to start.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    AgentCheck(#[from] lb_health::AgentCheckError),
 }
 
 /// A check by hand is refused.

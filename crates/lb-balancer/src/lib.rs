@@ -70,7 +70,7 @@ pub use lb_core::{self as core, Algorithm, Change, Lease, PickContext, PoolSetti
 #[cfg(feature = "faults")]
 pub use lb_health::outlier::{self, OutlierDetection};
 #[cfg(feature = "health")]
-pub use lb_health::{self as health_check, HealthCheck};
+pub use lb_health::{self as health_check, AgentCheck, HealthCheck};
 pub use metrics::{BackendMetrics, BalancerMetrics};
 pub use options::SelectOptions;
 #[cfg(feature = "runtime")]

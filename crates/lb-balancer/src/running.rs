@@ -1,4 +1,4 @@
-//! The background work of a balancer: health checks, discovery, slow start. Nothing of it stands in a request's way.
+//! The background work of a balancer: health and agent checks, discovery, faults, slow start. Nothing of it stands in a request's way.
 
 use crate::balancer::LoadBalancer;
 use crate::discover;
@@ -17,7 +17,7 @@ pub struct Running {
     lb: LoadBalancer,
     tasks: JoinSet<()>,
     #[cfg(feature = "health")]
-    checker: Option<lb_health::RunningChecker>,
+    checkers: Vec<lb_health::RunningChecker>,
 }
 
 impl Running {
@@ -25,7 +25,7 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
         #[cfg(feature = "health")]
-        if let Some(checker) = self.checker.take() {
+        for checker in std::mem::take(&mut self.checkers) {
             checker.shutdown().await;
         }
     }
@@ -53,11 +53,15 @@ impl LoadBalancer {
             lb: self.clone(),
             tasks: JoinSet::new(),
             #[cfg(feature = "health")]
-            checker: None,
+            checkers: vec![],
         };
         #[cfg(feature = "health")]
         if let Some(checker) = &self.inner.checker {
-            running.checker = Some(checker.start()?);
+            running.checkers.push(checker.start()?);
+        }
+        #[cfg(feature = "health")]
+        if let Some((_, agents)) = &self.inner.agents {
+            running.checkers.push(agents.start()?);
         }
         for source in &self.inner.sources {
             running.tasks.spawn_on(discover::follow(self.clone(), Arc::clone(source)), &runtime);

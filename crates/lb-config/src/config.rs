@@ -3,8 +3,8 @@
 use crate::ListenAddress;
 use lb_breaker::{Backoff, BreakerSettings, BudgetSettings, FallbackResponse};
 use lb_core::PoolSettings;
-use lb_health::HealthCheck;
 use lb_health::outlier::OutlierDetection;
+use lb_health::{AgentCheck, HealthCheck};
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -105,6 +105,8 @@ pub struct Pool {
     pub outlier_detection: Option<OutlierDetection>,
     /// Circuit breakers. `None`: there are none.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// Agents that are asked what traffic their backends want. `None`: there are none.
+    pub agent_check: Option<AgentCheck>,
     /// Where to find more backends. `None`: only `backends`.
     pub discovery: Option<Discovery>,
     /// The backends that the file lists, their ids unique.
@@ -133,6 +135,7 @@ impl Default for Pool {
             health_check: None,
             outlier_detection: None,
             circuit_breaker: None,
+            agent_check: None,
             discovery: None,
             backends: Vec::new(),
             connection_timeout: Duration::from_secs(30),

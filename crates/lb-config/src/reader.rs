@@ -83,6 +83,11 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// The key.
+    pub(crate) fn name(&self) -> &'static str {
+        self.key.name
+    }
+
     /// Whether the key is there, right or wrong.
     pub(crate) fn is_present(&self) -> bool {
         self.entry.is_some()
@@ -153,7 +158,7 @@ impl<'a> Field<'a> {
         Some(text)
     }
 
-    /// A text.
+    /// A text, which may be empty.
     pub(crate) fn text_or_empty(&self) -> Option<&'a str> {
         let node = self.node()?;
         match &node.value {

@@ -57,14 +57,16 @@ fn the_full_example_resolves_to_what_it_says() {
 }
 
 #[test]
-fn a_discovery_file_is_relative_to_the_configuration_file() {
+fn files_are_relative_to_the_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yml");
-    let text = "listeners: [{address: '127.0.0.1:0'}]\npools: {p: {discovery: {type: file, path: b/c.json}}}";
+    let text = "listeners: [{address: '127.0.0.1:0'}]\npools: {p: {discovery: {type: file, path: b/c.json}, health_check: {type: https, tls: {ca: ca.pem}}}}";
     std::fs::write(&path, text).unwrap();
     let config = load(&path).unwrap_or_else(|e| panic!("{e}"));
     let found = config.pools["p"].discovery.clone();
     assert_eq!(found, Some(Discovery::File { path: folder.path().join("b/c.json") }));
+    let check = config.pools["p"].health_check.as_ref().unwrap();
+    assert_eq!(check.tls.ca, Some(folder.path().join("ca.pem")));
 }
 
 #[test]

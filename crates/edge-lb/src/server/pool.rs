@@ -59,6 +59,9 @@ pub(super) fn balancer(name: &str, pool: Pool) -> Result<LoadBalancer, AssembleE
     if let Some(check) = pool.health_check {
         builder = builder.health_check(check);
     }
+    if let Some(agents) = pool.agent_check {
+        builder = builder.agent_check(agents);
+    }
     if let Some(breaker) = pool.circuit_breaker {
         builder = builder.circuit_breaker(breaker.settings);
     }
@@ -95,6 +98,16 @@ fn parse_backends(text: &str, path: &Path) -> Result<Vec<Backend>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Accepted and ignored would be worse.
+    #[test]
+    fn agent_checks_are_refused_until_the_balancer_takes_their_reports() {
+        let mut pool = Pool::default();
+        pool.agent_check = Some(lb_health::AgentCheck::port(9999));
+        let error = balancer("web", pool).unwrap_err();
+        assert_eq!(error.to_string(), "pool \"web\": agent_check is not built into the server yet");
+        assert!(error.is_config());
+    }
 
     #[test]
     fn discovery_files_are_read_by_their_extension() {

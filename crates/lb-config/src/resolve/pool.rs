@@ -1,13 +1,8 @@
 //! A pool: its settings, and what must hold between them and its backends.
 
-use super::algorithm;
-use super::backend;
-use super::breaker;
-use super::discovery;
-use super::health::{self, PoolCheck};
-use super::outlier;
-use super::retry;
-use super::{set, set_duration};
+use super::{
+    OfPool, agent, algorithm, backend, breaker, discovery, health, outlier, retry, set, set_duration,
+};
 use crate::config::Pool;
 use crate::node::shorten;
 use crate::reader::{Field, Reader};
@@ -26,17 +21,16 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     }
     exchange(r, &mut pool);
     let checks = r.field("health_check");
-    let mut pool_check = Some(PoolCheck::Absent);
-    if checks.is_present() {
-        pool_check = None;
-        if let Some(c) = checks.table() {
-            let (check, kind) = health::check(&c);
-            pool.health_check = check;
-            pool_check = Some(kind);
-        }
-    }
     pool.circuit_breaker = r.field("circuit_breaker").table().and_then(|t| breaker::breaker(&t));
     pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
+    let section = checks.table();
+    let check = section.as_ref().map(|c| (health::check(c), c.enabled()));
+    let agents = r.field("agent_check");
+    let agent = agents.table().map(|a| (agent::check(&a), a.enabled()));
+    let of_pool = (
+        OfPool::new(&checks, check.as_ref().map(|(check, _)| check)),
+        OfPool::new(&agents, agent.as_ref().map(|(agent, _)| agent)),
+    );
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();
@@ -47,7 +41,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     let list = r.field("backends");
     let readers = list.tables();
     let place = format!("pool `{}`", shorten(name));
-    pool.backends = backend::backends(&readers, pool_check, &place);
+    pool.backends = backend::backends(&readers, of_pool, &place);
+    pool.health_check = check.filter(|(_, enabled)| *enabled).map(|(check, _)| check);
+    pool.agent_check = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| agent);
     if !finds {
         let listed = if list.is_present() { list.len() } else { Some(0) };
         if listed == Some(0) {
@@ -56,6 +52,12 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
         }
         if listed == Some(pool.backends.len()) {
             usable(r, &pool, &place);
+            if let (Some(section), Some(check)) = (&section, &pool.health_check) {
+                health::tls_is_spoken(section, check, &pool.backends);
+            }
+            if let Some(check) = &pool.agent_check {
+                agent::somebody(&agents, check, &pool.backends);
+            }
         }
     }
     pool

@@ -2,6 +2,7 @@
 
 use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
+use super::agent::AGENT_CHECK;
 use super::backend::{BACKEND, DISCOVERY};
 use super::breaker::CIRCUIT_BREAKER;
 use super::health::HEALTH_CHECK;
@@ -49,6 +50,12 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&OUTLIER_DETECTION),
             NONE,
             "Passive detection: eject backends that fail the requests they get.",
+        ),
+        Key::section(
+            "agent_check",
+            Kind::Table(&AGENT_CHECK),
+            NONE,
+            "Backends' own word on the traffic they want.",
         ),
         Key::built(
             "max_connections",
