@@ -43,7 +43,7 @@ const RELEASED: AgentReport = AgentReport {
 ///
 /// let (tell, told) = mpsc::channel();
 /// let checker = AgentChecker::new(AgentCheck::port(port), Arc::new(Tell(tell)))?;
-/// checker.set_backends(&[Backend::new("a", "http://127.0.0.1:9001".parse()?)])?;
+/// checker.set_backends(vec![Backend::new("a", "http://127.0.0.1:9001".parse()?)])?;
 /// let running = checker.start()?; // asks until the guard is dropped
 ///
 /// let (mut connection, _) = agent.accept().await?;
@@ -99,17 +99,17 @@ impl AgentChecker {
     ///
     /// # Errors
     /// [`AgentCheckError::DuplicateBackend`], or [`AgentCheckError::Backend`] when host and port of an agent give no address.
-    pub fn set_backends(&self, backends: &[Backend]) -> Result<(), AgentCheckError> {
+    pub fn set_backends(&self, backends: Vec<Backend>) -> Result<(), AgentCheckError> {
         let inner = &*self.0;
         let mut ids = HashSet::new();
         if let Some(twice) = backends.iter().find(|b| !ids.insert(&b.id)) {
             return Err(AgentCheckError::DuplicateBackend { id: twice.id.clone() });
         }
-        let member = |b: &Backend| {
-            let agent = inner.settings.agent_of(b)?;
-            Ok(Member { id: b.id.clone(), agent, disabled: b.disabled })
+        let member = |b: Backend| {
+            let agent = inner.settings.agent_of(&b)?;
+            Ok(Member { id: b.id, agent, disabled: b.disabled })
         };
-        let set = backends.iter().map(member).collect::<Result<Vec<_>, AgentCheckError>>()?;
+        let set = backends.into_iter().map(member).collect::<Result<Vec<_>, AgentCheckError>>()?;
         inner.registry.replace(set, |id| inner.put(id, RELEASED));
         inner.flush();
         inner.line.changed.notify_one();

@@ -1,8 +1,8 @@
 //! An HTTP/1.1 request on a connection of its own, whose status is looked at, and then the body if one is expected.
 //!
-//! Where none is expected, the head of the answer decides and its body is not read. The connection is closed. The request says `Connection: close`
-//! and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base path
-//! followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
+//! Where none is expected, the head of the answer decides, its body is not read, and the connection is closed. The request says
+//! `Connection: close` and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base
+//! path followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
 //!
 //! Over TLS where the plan says so (feature `tls`). Bounds: an answer's head has 16 KiB and 100 headers at most; of its body 64 KiB
 //! are read. It lacks HTTP/2.

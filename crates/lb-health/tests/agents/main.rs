@@ -96,7 +96,7 @@ impl Scene {
         let (tell, told) = unbounded_channel();
         let settings = settings.interval(Duration::from_millis(10));
         let checker = AgentChecker::new(settings, Arc::new(Tell(tell))).unwrap();
-        checker.set_backends(backends).unwrap();
+        checker.set_backends(backends.to_vec()).unwrap();
         let running = checker.start().unwrap();
         Self { checker, told, _running: running }
     }
@@ -122,6 +122,7 @@ impl Scene {
             loop {
                 match self.checker.status_of("a") {
                     Some(status) if wanted(&status) => return status,
+                    // tidy-allow: sleep: the poll of a bounded wait
                     _ => tokio::time::sleep(Duration::from_millis(1)).await,
                 }
             }
@@ -232,19 +233,19 @@ async fn the_set_may_change_while_agents_are_asked() {
     let mut s = Scene::start(AgentCheck::port(one.port), &[backend("a")]);
     assert_eq!(s.next().await.1, of("drain"));
     // Disabled: not asked, and nothing is taken back.
-    s.checker.set_backends(&[backend("a").disabled(true)]).unwrap();
+    s.checker.set_backends(vec![backend("a").disabled(true)]).unwrap();
     while s.told.try_recv().is_ok() {}
     assert_eq!(s.checker.status_of("a").unwrap().last_report, Some(of("drain")));
     // Another address starts anew.
     let moved = AgentOverride { port: Some(two.port), ..AgentOverride::default() };
-    s.checker.set_backends(&[backend("a").agent(moved)]).unwrap();
+    s.checker.set_backends(vec![backend("a").agent(moved)]).unwrap();
     assert_eq!(s.next().await.1, of("2%"));
     // None any more: what it said is taken back, since nobody else can.
     let off = AgentOverride { enabled: Some(false), ..AgentOverride::default() };
-    s.checker.set_backends(&[backend("a").agent(off)]).unwrap();
+    s.checker.set_backends(vec![backend("a").agent(off)]).unwrap();
     assert_eq!(s.after("2%").await, of("100% ready up"));
     assert_eq!(s.checker.status_of("a"), None);
-    s.checker.set_backends(&[]).unwrap();
+    s.checker.set_backends(vec![]).unwrap();
     assert!(s.told.try_recv().is_err());
 }
 
@@ -261,7 +262,7 @@ async fn sink_that_panics_costs_its_call_alone() {
     let (tell, mut told) = unbounded_channel();
     let settings = AgentCheck::port(agent.port).interval(Duration::from_millis(10));
     let checker = AgentChecker::new(settings, Arc::new(Panics(tell))).unwrap();
-    checker.set_backends(&[backend("a")]).unwrap();
+    checker.set_backends(vec![backend("a")]).unwrap();
     let _running = checker.start().unwrap();
     for _ in 0..2 {
         tokio::time::timeout(PATIENT, told.recv()).await.unwrap().unwrap();
@@ -275,10 +276,10 @@ async fn what_cannot_be_is_refused() {
     let refused = AgentChecker::new(AgentCheck::port(0), sink.clone()).unwrap_err().to_string();
     assert_eq!(refused, "agent_check.port = 0: it must be from 1 to 65535");
     let checker = AgentChecker::new(AgentCheck::port(1), sink).unwrap();
-    let twice = checker.set_backends(&[backend("a"), backend("a")]).unwrap_err();
+    let twice = checker.set_backends(vec![backend("a"), backend("a")]).unwrap_err();
     assert_eq!(twice, AgentCheckError::DuplicateBackend { id: "a".into() });
     let unix = Backend::new("b", lb_types::BackendUrl::unix("/a"));
-    let error = checker.set_backends(&[backend("a"), unix]).unwrap_err().to_string();
+    let error = checker.set_backends(vec![backend("a"), unix]).unwrap_err().to_string();
     assert!(error.starts_with("backend \"b\": agent_check.port = 1: "), "{error}");
     assert!(checker.status().is_empty(), "all or nothing");
     let _running = checker.start().unwrap();
