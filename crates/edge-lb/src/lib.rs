@@ -36,6 +36,7 @@
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
 //! | `server` | from a configuration to a running server; has all of the above but `breaker` and `tower` | `assemble` |
+//! | `orca` | the parser of backends' load reports, for [`Algorithm::Adaptive`] without the proxy (which has it) | `core::orca` |
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
@@ -100,6 +101,7 @@ pub fn features() -> Vec<&'static str> {
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
         ("health", cfg!(feature = "health")),
+        ("orca", cfg!(feature = "orca")),
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),
