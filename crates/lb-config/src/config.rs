@@ -1,7 +1,7 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 use crate::ListenAddress;
-use lb_breaker::{Backoff, BudgetSettings};
+use lb_breaker::{Backoff, BreakerSettings, BudgetSettings, FallbackResponse};
 use lb_core::PoolSettings;
 use lb_health::HealthCheck;
 use lb_health::outlier::OutlierDetection;
@@ -103,6 +103,8 @@ pub struct Pool {
     pub health_check: Option<HealthCheck>,
     /// Passive detection. `None`: nothing is ejected.
     pub outlier_detection: Option<OutlierDetection>,
+    /// Circuit breakers. `None`: there are none.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// Where to find more backends. `None`: only `backends`.
     pub discovery: Option<Discovery>,
     /// The backends that the file lists, their ids unique.
@@ -130,6 +132,7 @@ impl Default for Pool {
             settings: PoolSettings::default(),
             health_check: None,
             outlier_detection: None,
+            circuit_breaker: None,
             discovery: None,
             backends: Vec::new(),
             connection_timeout: Duration::from_secs(30),
@@ -141,6 +144,16 @@ impl Default for Pool {
             agent_header: None,
         }
     }
+}
+
+/// A pool's circuit breakers.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CircuitBreaker {
+    /// Each backend's.
+    pub settings: BreakerSettings,
+    /// What clients are told when no backend may be tried because breakers are open.
+    pub fallback: FallbackResponse,
 }
 
 /// What is tried again, when and how often.

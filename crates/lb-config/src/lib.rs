@@ -45,8 +45,8 @@ mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool, RetryOn,
-    RetryPolicy,
+    Admin, CircuitBreaker, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool,
+    RetryOn, RetryPolicy,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

@@ -54,7 +54,7 @@ token = "env:T"
 path = "/"
 [pools.web]
 algorithm = "geo-based"
-circuit_breaker = {}
+session_affinity = {}
 health_check = { type = "grpc" }
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
@@ -62,7 +62,7 @@ backends = [{ url = "https://127.0.0.1:9001" }]
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
 f:10:13: error: algorithm `geo-based` is not built yet (planned: geography)
-f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers and outlier detection)
+f:11:1: error: key `session_affinity` is not built yet (planned: sessions and shared state)
 f:12:25: error: health check type `grpc` is not built yet (planned: further health checks)
 f:13:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",

@@ -34,7 +34,6 @@ pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
 
 /// One request on its way, over all its tries.
 pub(crate) struct Journey<'a, B: RequestBody> {
-    pub(crate) client: &'a Client,
     pub(crate) watch: &'a Arc<Watch>,
     pub(crate) policy: &'a RetryPolicy,
     pub(crate) cx: PickContext<'static>,
@@ -88,7 +87,6 @@ impl<B: RequestBody> Proxy<B> {
         let (body, progress) = self.request_body(body, parts.method.is_idempotent(), client, policy, watch);
         let outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
         let mut j = Journey {
-            client,
             watch,
             policy,
             cx,
@@ -98,7 +96,7 @@ impl<B: RequestBody> Proxy<B> {
             failure: None,
         };
         let mut granted: Option<Retry<'_>> = None;
-        loop {
+        let (response, lease) = loop {
             let lease = match w.balancer.pool().acquire(&mut j.cx) {
                 Ok(lease) => lease,
                 Err(e) => return Err(j.failure.unwrap_or(ProxyError::NoBackend(e))),
@@ -120,16 +118,19 @@ impl<B: RequestBody> Proxy<B> {
             if let Ok(response) = &mut ended {
                 w.hear_head(response.headers_mut(), lease.backend(), watch);
             }
-            if let Ok(response) = &ended
-                && !policy.settings().retry_on.has_status(response.status())
-            {
-                return ended.map(|response| self.hand_on(response, lease, j));
-            }
+            let ended = match ended {
+                Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
+                    break (response, lease);
+                }
+                ended => ended,
+            };
             match Box::pin(self.after_failure(&mut j, lease, ended)).await {
                 Next::Again(retry) => granted = retry,
-                Next::Over(end) => return end.map(|(response, lease)| self.hand_on(response, lease, j)),
+                Next::Over(end) => break end?,
             }
-        }
+        };
+        let progress = j.outgoing.settle();
+        Ok(self.hand_on(response, lease, progress, client, watch))
     }
 
     fn request_body(
@@ -250,9 +251,10 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        journey: Journey<'_, B>,
+        progress: Option<Arc<Progress<B>>>,
+        client: &Client,
+        watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
-        let Journey { client, watch, outgoing, .. } = journey;
         let (mut parts, body) = response.into_parts();
         headers::to_client(&mut parts.headers);
         parts.version = http::Version::HTTP_11;
@@ -269,7 +271,7 @@ impl<B: RequestBody> Proxy<B> {
             verdict,
             worker: self.worker().clone(),
             watch: watch.clone(),
-            progress: outgoing.settle(),
+            progress,
             head_at,
             waited: false,
             armed: false,

@@ -16,9 +16,9 @@
 //! | `retry` | whether and when it is tried again |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
-//! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
+//! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,

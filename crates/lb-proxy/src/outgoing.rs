@@ -50,7 +50,10 @@ impl<B: RequestBody> Outgoing<B> {
             // Another backend may have another.
             self.target = Some(request.uri().clone());
         }
-        *request.uri_mut() = request::target(self.target.as_ref().unwrap_or(request.uri()), base);
+        let from = self.target.as_ref().unwrap_or(request.uri());
+        if !(base.is_empty() && self.target.is_none() && request::is_plain(from)) {
+            *request.uri_mut() = request::target(from, base);
+        }
         if (!preserve_host || !request.headers().contains_key(header::HOST))
             && let Ok(host) = HeaderValue::try_from(url.authority())
         {
@@ -60,11 +63,10 @@ impl<B: RequestBody> Outgoing<B> {
 
     /// Its response is handed on: there is no other try.
     #[inline]
-    pub(crate) fn settle(self) -> Option<Arc<Progress<B>>> {
-        if let Some(progress) = &self.progress {
-            progress.settle();
-        }
-        self.progress
+    pub(crate) fn settle(&mut self) -> Option<Arc<Progress<B>>> {
+        let progress = self.progress.take()?;
+        progress.settle();
+        Some(progress)
     }
 
     /// May it be sent again once its first bytes were?

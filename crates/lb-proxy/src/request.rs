@@ -96,13 +96,18 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Is it in origin form, as nearly all are?
+#[inline]
+pub(crate) fn is_plain(uri: &Uri) -> bool {
+    uri.scheme().is_none() && uri.path_and_query().is_some()
+}
+
 /// The target to send: origin form, the backend's base path before it.
 pub(crate) fn target(uri: &Uri, base_path: &str) -> Uri {
-    let path = uri.path_and_query();
-    if base_path.is_empty() && uri.scheme().is_none() && path.is_some() {
+    if base_path.is_empty() && is_plain(uri) {
         return uri.clone();
     }
-    let path = path.map_or("/", |p| p.as_str());
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
     let path = if path == "*" { "" } else { path };
     // Both halves were checked: the base path when it was parsed, the target by `check`.
     Uri::try_from(format!("{base_path}{path}")).unwrap_or_else(|_| uri.clone())

@@ -43,7 +43,7 @@ counters! {
     connections_closed,
     /// Requests that reached the proxy.
     requests,
-    /// Times a request was sent again, to whichever backend.
+    /// Retries, to whichever backend; counted from the decision on, while they wait.
     retries,
     /// Those of them that came after a failure to connect.
     retries_connect,

@@ -24,7 +24,7 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
     let counters = [
         ("edge_lb_client_connections_total", "Client connections accepted.", s.connections_accepted),
         ("edge_lb_http_requests_total", "Requests that reached the proxy.", s.requests),
-        ("edge_lb_http_retries_total", "Times a request was sent again, to whichever backend.", s.retries),
+        ("edge_lb_http_retries_total", "Retries, those included that wait for their time.", s.retries),
         (
             "edge_lb_http_retries_refused_total",
             "Times a request was not sent again, or not hedged, only because the retry budget was spent.",

@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod backend;
+mod breaker;
 mod discovery;
 mod health;
 mod listener;

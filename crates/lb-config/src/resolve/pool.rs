@@ -2,6 +2,7 @@
 
 use super::algorithm;
 use super::backend;
+use super::breaker;
 use super::discovery;
 use super::health::{self, PoolCheck};
 use super::outlier;
@@ -34,6 +35,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
             pool_check = Some(kind);
         }
     }
+    pool.circuit_breaker = r.field("circuit_breaker").table().and_then(|t| breaker::breaker(&t));
     pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.

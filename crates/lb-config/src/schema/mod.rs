@@ -5,6 +5,7 @@
 //! it does something, and each default that is a value is set and must change nothing. So no key is accepted and ignored.
 
 mod backend;
+mod breaker;
 mod health;
 mod outlier;
 mod pool;

@@ -3,6 +3,7 @@
 use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
 use super::backend::{BACKEND, DISCOVERY};
+use super::breaker::CIRCUIT_BREAKER;
 use super::health::HEALTH_CHECK;
 use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
@@ -36,6 +37,12 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&HEALTH_CHECK),
             Text("no active checks"),
             "Active health checks.",
+        ),
+        Key::section(
+            "circuit_breaker",
+            Kind::Table(&CIRCUIT_BREAKER),
+            Text("no breakers"),
+            "A circuit breaker before each backend.",
         ),
         Key::section(
             "outlier_detection",
@@ -123,7 +130,6 @@ pub(super) static POOL: Section = Section {
             Refused { with: "connection_tracking = false" },
             "Counting requests in flight. Always on: `false` is refused.",
         ),
-        Key::planned("circuit_breaker", FAULTS),
         Key::planned("session_affinity", SESSIONS),
         Key::planned("connection_pooling", ADMISSION),
         Key::planned("queuing", ADMISSION),
