@@ -38,6 +38,7 @@
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
 //! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
+//! | `orca` | the parser of backends' load reports, for [`Algorithm::Adaptive`] without the proxy (which has it) | `core::orca` |
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
@@ -109,6 +110,7 @@ pub fn features() -> Vec<&'static str> {
         ("health", cfg!(feature = "health")),
         ("health-grpc", cfg!(feature = "health-grpc")),
         ("health-tls", cfg!(feature = "health-tls")),
+        ("orca", cfg!(feature = "orca")),
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),

@@ -33,7 +33,7 @@ impl LoadBalancer {
     }
 
     /// What each backend's agent has said, and how asking it went; `None`: no agents are asked.
-    pub fn agent_status(&self) -> Option<BTreeMap<BackendId, lb_health::agent::AgentStatus>> {
+    pub fn agent_status(&self) -> Option<BTreeMap<BackendId, lb_types::agent::AgentStatus>> {
         self.inner.agents.as_ref().map(|(_, agents)| agents.status())
     }
 
