@@ -279,7 +279,7 @@ fn agents(
 ) -> Result<Option<Agents>, lb_health::AgentCheckError> {
     let Some(settings) = settings else { return Ok(None) };
     let checker = lb_health::AgentChecker::new(settings.clone(), Arc::new(pool.clone()))?;
-    checker.set_backends(&crate::members::specs(pool))?;
+    checker.set_backends(crate::members::specs(pool))?;
     Ok(Some((settings, checker)))
 }
 

@@ -221,7 +221,7 @@ impl LoadBalancer {
             checker.set_backends(backends.to_vec())?;
         }
         if let Some((_, agents)) = &self.inner.agents {
-            agents.set_backends(backends)?;
+            agents.set_backends(backends.to_vec())?;
         }
         Ok(())
     }
