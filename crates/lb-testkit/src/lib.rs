@@ -3,7 +3,8 @@
 //! Everything speaks in bytes over real sockets, so that a test can say and see what a library would hide: a head cut in
 //! two, a reset in the middle of a body, the exact bytes that reached a backend.
 //!
-//! * [`Backend`]: a server that does what its script says, for each connection and request; killed and revived at will.
+//! * [`Backend`]: a server that does what its script says, for each connection and request; killed and revived at will. A [`Switch`]
+//!   lets its script change while it runs, a [`Gate`] holds it up.
 //! * [`Client`]: one blocking connection. [`Load`]: many of them, counted.
 //! * [`EdgeLb`]: the real binary, started on port 0 and ended on drop.
 //! * [`eventually`]: waiting with a bound, instead of sleeping.
@@ -23,6 +24,7 @@ mod record;
 mod script;
 mod serve;
 mod silent;
+mod switch;
 mod wait;
 
 pub use address::Address;
@@ -35,4 +37,5 @@ pub use message::{Framing, Headers, RequestHead, ResponseHead};
 pub use record::Received;
 pub use script::{Answer, BodyKind, Gate, Reply, Step};
 pub use silent::SilentPort;
+pub use switch::Switch;
 pub use wait::{Stopwatch, eventually, holds_within};
