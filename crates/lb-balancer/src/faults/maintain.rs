@@ -1,6 +1,7 @@
 //! What is done off the request path: suspects are judged, ejections begin and end, events go out.
 
 use super::{BackendGuard, FaultEvent, Faults, guard_of, lock};
+use lb_breaker::{State, Transition};
 use lb_core::{Member, Pool, Snapshot};
 use lb_health::outlier::{Census, Change, Detector, Tally};
 use lb_types::{BackendId, Exclusion, Nanos};
@@ -48,12 +49,15 @@ impl Faults {
     /// Does what is due; gives the time at which to call again, if there is one. To be called also when the watcher was told.
     pub(crate) fn maintain(&self, pool: &Pool, mut random: impl FnMut() -> u64) -> Option<Nanos> {
         let noted = std::mem::take(&mut *lock(&self.noted));
+        let closed = |(id, t): &(BackendId, Transition)| (t.to == State::Closed).then(|| id.clone());
+        let recovered: Vec<_> = noted.transitions.iter().filter_map(closed).collect();
         let of = |(id, transition)| FaultEvent::BreakerChanged { id, transition };
         let mut events: Vec<_> = noted.transitions.into_iter().map(of).collect();
         let mut next = None;
         if let Some(outliers) = &self.outliers {
             // Held until the pool knows, so that two changes reach it in the order in which they were decided.
             let mut detector = lock(outliers);
+            recovered.iter().for_each(|id| detector.recovered(id));
             let now = pool.now();
             let snapshot = pool.snapshot_full();
             let mut seen = census(&snapshot);
@@ -80,6 +84,16 @@ impl Faults {
         }
         self.publisher.publish(events);
         next
+    }
+
+    /// Active checks have found a backend healthy that was not.
+    #[cfg(feature = "health")]
+    pub(super) fn turned_healthy(&self, pool: &Pool, id: &BackendId) {
+        self.check_passed(pool, id, |_| true);
+        if let Some(outliers) = &self.outliers {
+            lock(outliers).recovered(id);
+            clear_streaks(pool, id);
+        }
     }
 
     /// An active check has shown that a backend is well: its ejection ends.

@@ -22,7 +22,7 @@ impl HealthSink for CheckSink {
         if !healthy {
             return;
         }
-        self.faults.check_passed(&self.pool, id, |_| true);
+        self.faults.turned_healthy(&self.pool, id);
         if let Some(guard) = guard_of(&self.pool, id)
             && guard.breaker.as_ref().is_some_and(lb_breaker::Breaker::early_half_open)
         {

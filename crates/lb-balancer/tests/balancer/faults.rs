@@ -205,6 +205,33 @@ async fn a_small_pool_is_compared_backend_with_backend() {
     assert!(told.starts_with("b ejected: 3") && told.contains("0.0 % of the other backends'"), "{told}");
 }
 
+/// The statistics ejected a backend that had recovered, for the failures that its breaker had opened for.
+#[test]
+fn what_a_breaker_opened_for_is_not_held_against_a_backend_that_has_recovered() {
+    let clock = Arc::new(ManualClock::new(Nanos::from_secs(9)));
+    let settings = OutlierDetection::new().consecutive(0, 0, 0).max_ejection_percent(50);
+    let lb = builder(&["a", "b"])
+        .clock(clock.clone())
+        .circuit_breaker(breaker().failure_threshold(25).recovery_timeout(SEC(1)))
+        .outlier_detection(settings)
+        .build()
+        .unwrap();
+    lb.maintain();
+    assert_eq!(requests(&lb, 100, &["b"])["b"], 25);
+    assert_eq!(exclusion(&lb, "b"), Some(Exclusion::BreakerOpen));
+    clock.advance(SEC(1));
+    lb.maintain();
+    requests(&lb, 20, &[]);
+    assert_eq!(lb.circuit_breaker_for(&"b".into()).unwrap().state(), State::Closed);
+    lb.maintain();
+    for _ in 0..7 {
+        requests(&lb, 20, &[]);
+        clock.advance(SEC(10));
+        lb.maintain();
+        assert_eq!(exclusion(&lb, "b"), None);
+    }
+}
+
 #[test]
 fn whoever_gets_no_traffic_anyway_is_not_ejected_as_well() {
     let lb = builder(&["a", "b"])

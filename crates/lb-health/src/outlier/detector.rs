@@ -292,6 +292,14 @@ impl Detector {
         change
     }
 
+    /// Somebody else had taken this backend out and gives it back: a breaker, or active checks. It begins anew, as after an
+    /// ejection; else the statistics would hold against it what it has been out for. One that is ejected stays so.
+    pub fn recovered(&mut self, id: &BackendId) {
+        if let Some(known) = self.known.get_mut(id).filter(|k| k.until.is_none()) {
+            known.back();
+        }
+    }
+
     fn release(&mut self, id: &BackendId, why: Why) -> Option<Change> {
         let known = self.known.get_mut(id).filter(|k| k.until.is_some())?;
         known.back();
@@ -323,7 +331,7 @@ impl Detector {
 }
 
 impl Known {
-    /// It begins anew: what was seen before or during the ejection is not held against it.
+    /// It begins anew: what was seen before or while it was out is not held against it.
     fn back(&mut self) {
         self.until = None;
         self.seen = None;

@@ -131,6 +131,9 @@ const TABLE: &[Row] = &[
     ("comparison: less than twice as many do not", 2, COMPARE, "a=410/590 b=700/300 @10s"),
     ("comparison: what was before and during an ejection is not held against it", 2, COMPARE,
         "@3s a5*30 >a:33s @5s check:a <a:check-passed b=100/0 @10s b=100/0 @20s a=70/30 b=100/0 @30s >a:60s:comparison"),
+    ("comparison: nor what it has been taken out for by others", 2, COMPARE,
+        "a=0/100 b=100/0 recovered:a b=100/0 @10s a=70/30 b=100/0 @20s >a:50s:comparison"),
+    ("one that is ejected stays so, whoever else gives it back", 2, D, "a5*5 >a:30s recovered:a @30s <a:expired"),
     ("comparison: a newcomer in a bad time is not measured against better ones", 3, COMPARE,
         "a=100/0 b=100/0 c=100/0 @10s a=100/0 b=100/0 c=100/0 add:d @20s a=60/40 b=60/40 c=60/40 d=60/40 @30s"),
     ("comparison: an idle one is judged by nothing", 3, COMPARE, "a=100/0 b=100/0 @10s @20s"),
@@ -169,6 +172,7 @@ fn take(world: &mut World, step: &str, name: &str) {
         (_, ["down", id]) => world.set_healthy(world.at(id), false),
         (_, ["up", id]) => world.set_healthy(world.at(id), true),
         (_, ["check", id]) => world.check_passed(world.at(id)),
+        (_, ["recovered", id]) => world.recovered(world.at(id)),
         (_, ["add", id]) => world.add(id),
         (_, ["remove", id]) => world.remove(world.at(id)),
         (_, ["times", what]) => {

@@ -132,6 +132,10 @@ impl World {
         self.tell(change);
     }
 
+    pub(crate) fn recovered(&mut self, at: usize) {
+        self.detector.recovered(&self.backends[at].id);
+    }
+
     pub(crate) fn remove(&mut self, at: usize) {
         self.backends.remove(at);
     }
