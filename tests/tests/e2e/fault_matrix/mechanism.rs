@@ -74,6 +74,11 @@ impl Mechanism {
         }
     }
 
+    /// Are there active checks?
+    pub(super) fn checks(self) -> bool {
+        matches!(self, Self::Checks | Self::All)
+    }
+
     /// The reasons that the admin API may give.
     pub(super) fn reasons(self) -> &'static [&'static str] {
         match self {

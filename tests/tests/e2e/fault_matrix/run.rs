@@ -3,9 +3,9 @@
 use super::clients::{CLIENTS, Clients, Outcomes};
 use super::fault::{Bad, Fault, healthy};
 use super::mechanism::Mechanism;
-use edge_lb_tests::{Setup, admin, metric};
+use crate::standing::{Standing, standing};
+use edge_lb_tests::{Setup, metric};
 use lb_testkit::{Backend, EdgeLb, Stopwatch, eventually};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,28 +35,6 @@ pub(super) struct Measured {
     pub(super) back: Option<Duration>,
 }
 
-/// The bad backend, by the admin API.
-struct Seen {
-    exclusion: Option<String>,
-    succeeded: usize,
-    /// Requests that were sent there, in whatever way they ended.
-    all: usize,
-}
-
-fn look(lb: &EdgeLb) -> Seen {
-    let response = admin(lb, "GET", "/api/v1/pools/main");
-    assert_eq!(response.status(), 200);
-    let pool: Value = serde_json::from_slice(&response.body).expect("the admin API speaks JSON");
-    let backends = pool["backends"].as_array().expect("a pool has backends");
-    let bad = backends.iter().find(|b| b["id"] == "bad").expect("it is one of them");
-    let count = |key: &str| usize::try_from(bad[key].as_u64().expect("it is a number")).expect("it is small");
-    Seen {
-        exclusion: bad["exclusion"].as_str().map(str::to_owned),
-        succeeded: count("succeeded"),
-        all: count("succeeded") + count("failed") + count("cancelled") + count("in_flight"),
-    }
-}
-
 impl Row {
     fn start(&self, bad: &Bad, others: &[Backend]) -> EdgeLb {
         let hangs = matches!(self.fault, Fault::NeverReads | Fault::NeverAnswers | Fault::AnswersLate);
@@ -80,7 +58,9 @@ impl Row {
             others.iter().chain([&bad.backend]).all(|b| b.request_count() >= 10)
         });
 
-        let before = look(&lb);
+        eventually(LONG, "the checks know it", || !self.by.checks() || standing(&lb, "bad").passes);
+
+        let before = standing(&lb, "bad");
         assert_eq!(before.exclusion, None);
         let watch = Stopwatch::start();
         bad.begin();
@@ -89,14 +69,14 @@ impl Row {
         if out.is_none() {
             self.is_left_in(&lb, &clients);
         }
-        let hits = out.as_ref().map_or_else(|| look(&lb).all - before.all, |(_, _, hits)| *hits);
+        let hits = out.as_ref().map_or_else(|| standing(&lb, "bad").all - before.all, |(_, _, hits)| *hits);
         let absent = watch.elapsed();
         let watch = Stopwatch::start();
         bad.end();
         let back = out.is_some().then(|| self.is_back(&lb, &clients, watch, absent));
 
         let outcomes = clients.stop();
-        let total = look(&lb).all - before.all;
+        let total = standing(&lb, "bad").all - before.all;
         self.promises_hold(&outcomes, total);
         nothing_was_done_twice(&outcomes, others.iter().chain([&bad.backend]));
         lb.stop().assert_no_panic();
@@ -109,11 +89,11 @@ impl Row {
         clients: &Clients,
         bad: &Bad,
         watch: Stopwatch,
-        before: &Seen,
+        before: &Standing,
     ) -> (Duration, String, usize) {
         let mut seen = None;
         eventually(self.by.out_limit(), "it is out", || {
-            let now = look(lb);
+            let now = standing(lb, "bad");
             let is_out = now.exclusion.is_some();
             seen = Some(now);
             is_out
@@ -131,7 +111,7 @@ impl Row {
         });
         let (done, watch, from) = (clients.done(), Stopwatch::start(), seen.all);
         eventually(LONG, "the load goes on without it", || clients.done() >= done + LOOK);
-        let later = look(lb).all - from;
+        let later = standing(lb, "bad").all - from;
         if let Some(max) = self.by.hits_later_max(self.fault, watch.elapsed()) {
             assert!(later <= max, "{later} requests got there while it was out, at most {max} are promised");
         }
@@ -142,22 +122,22 @@ impl Row {
     fn is_left_in(&self, lb: &EdgeLb, clients: &Clients) {
         let done = clients.done();
         eventually(LONG, "the load goes on", || {
-            assert_eq!(look(lb).exclusion, None, "{:?} is no reason to take it out", self.fault);
+            assert_eq!(standing(lb, "bad").exclusion, None, "{:?} is no reason to take it out", self.fault);
             clients.done() >= done + 2 * LOOK
         });
     }
 
     fn is_back(&self, lb: &EdgeLb, clients: &Clients, watch: Stopwatch, absent: Duration) -> Duration {
         // More than the probes of a breaker.
-        let known = look(lb).succeeded;
+        let known = standing(lb, "bad").succeeded;
         eventually(self.by.back_limit(absent), "it is back", || {
-            let now = look(lb);
+            let now = standing(lb, "bad");
             now.exclusion.is_none() && now.succeeded > known + 4
         });
         let after = watch.elapsed();
-        let (known, done) = (look(lb).succeeded, clients.done());
+        let (known, done) = (standing(lb, "bad").succeeded, clients.done());
         eventually(LONG, "it has its share", || clients.done() >= done + LOOK);
-        let (share, of) = (look(lb).succeeded - known, clients.done() - done);
+        let (share, of) = (standing(lb, "bad").succeeded - known, clients.done() - done);
         // Round robin, and others may be in between: half of it is what another rule would not give.
         let fair = of / (1 + self.others);
         assert!(share >= fair / 2, "it got {share} of {of}");

@@ -1,0 +1,43 @@
+//! Everything fails at once, with all that is to deal with faults switched on: backends get no more than they are promised.
+
+use edge_lb_tests::Setup;
+use lb_testkit::{Answer, Backend, Load, Reply, Stopwatch};
+
+const REQUESTS: usize = 800;
+
+/// What the backends get of so many requests, and what the clients do.
+fn storm(status: u16, mechanisms: &str) {
+    let backends =
+        ["a", "b", "c"].map(|id| Backend::with(id, move |_| Reply::answer(Answer::new(status).body("no"))));
+    let retries = "retry_policy = { retry_on = [\"connect-failure\", \"reset\", \"timeout\", \"5xx\"], base_delay = \"1ms\" }";
+    let lb = Setup::new(&backends).pool(retries).pool(mechanisms).top("workers = 2").admin().start();
+    let watch = Stopwatch::start();
+    let report = Load::new(lb.address()).connections(8).requests_each(REQUESTS / 8).run_to_end();
+    // The budget's windows of 10 s that the load can have touched.
+    let windows = 2 + watch.elapsed().as_secs() as usize / 10;
+    let sent: usize = backends.iter().map(Backend::request_count).sum();
+    println!("{status} everywhere, {mechanisms:?}: {sent} requests for {REQUESTS}: {:?}", report.statuses);
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert!(report.statuses.keys().all(|s| [status, 503].contains(s)), "{report:?}");
+    assert!(sent <= REQUESTS + REQUESTS / 5 + 100 * windows, "{sent} requests for {REQUESTS}");
+    if mechanisms.contains("breaker") {
+        // Five failures a backend, what was under way, and nothing more for an hour.
+        assert!(sent <= 3 * 5 + 8, "{sent} requests");
+        assert!(report.status(503) >= REQUESTS - sent, "{report:?}");
+    } else {
+        assert!(sent >= REQUESTS, "nobody is refused: {sent}");
+    }
+}
+
+#[test]
+fn a_storm_of_500s_is_not_multiplied_by_retries_on_5xx() {
+    storm(500, "");
+    storm(500, "outlier_detection = { max_ejection_percent = 50 }");
+}
+
+#[test]
+fn a_storm_ends_at_the_breakers() {
+    let breakers = "circuit_breaker = { recovery_timeout = \"1h\" }";
+    storm(503, breakers);
+    storm(500, breakers);
+}
