@@ -17,24 +17,43 @@ fn count(lb: &EdgeLb, name: &str) -> u64 {
 #[test]
 fn a_storm_of_failures_is_not_multiplied() {
     const REQUESTS: usize = 1_000;
-    for reply in [Reply::answer(Answer::new(503)), Reply::steps([Step::Reset])] {
+    let storms = [
+        (Reply::status(503), ""),
+        (Reply::status(500), ", retry_on = [\"5xx\"], max_retries = 100"),
+        (Reply::steps([Step::Reset]), ""),
+    ];
+    for (reply, keys) in storms {
         let backends = ["a", "b"].map(|id| {
             let reply = reply.clone();
             Backend::with(id, move |_| reply.clone())
         });
-        let pool = "retry_policy = { base_delay = \"1ms\" }";
-        let lb = Setup::new(&backends).pool(pool).top("workers = 2").admin().start();
+        let pool = format!("retry_policy = {{ base_delay = \"1ms\"{keys} }}");
+        let lb = Setup::new(&backends).pool(&pool).top("workers = 2").admin().start();
         let watch = Stopwatch::start();
         let report = Load::new(lb.address()).connections(8).requests_each(REQUESTS / 8).run_to_end();
         // The windows that the load can have touched.
         let windows = 2 + watch.elapsed().as_secs() as usize / 10;
-        assert_eq!(report.status(503) + report.status(502), REQUESTS, "{report:?}");
+        assert_eq!(report.statuses.range(500..).map(|(_, n)| n).sum::<usize>(), REQUESTS, "{report:?}");
         let sent: usize = backends.iter().map(Backend::request_count).sum();
         assert!(sent <= REQUESTS + REQUESTS / 5 + 100 * windows, "{sent} requests for {REQUESTS}");
         assert!(sent > REQUESTS + 100, "{sent} requests for {REQUESTS}");
         assert!(count(&lb, "retries_refused") > 0);
         assert_eq!(metric(&lb, "edge_lb_http_retry_reasons_total", &[]) as u64, count(&lb, "retries"));
     }
+}
+
+#[test]
+fn all_workers_draw_on_one_budget() {
+    let a = unavailable("a");
+    // Of eight requests that is one, of fewer none.
+    let pool = "retry_policy = { base_delay = \"0s\", budget_percent = 13, budget_min_per_second = 0, \
+                budget_window = \"1h\" }";
+    let lb = Setup::new([&a]).pool(pool).top("workers = 4").start();
+    for _ in 0..8 {
+        // A connection each, so that all workers get some.
+        assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 503);
+    }
+    assert_eq!(a.request_count(), 9);
 }
 
 /// envoy#30205: retries were counted when they were sent, so that any number could wait.

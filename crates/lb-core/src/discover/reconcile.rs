@@ -185,6 +185,7 @@ pub fn patch_between(old: &Backend, new: &Backend) -> Option<BackendPatch> {
     patch.max_connections = changed(&old.max_connections, &new.max_connections);
     patch.metadata = changed(&old.metadata, &new.metadata);
     patch.health_check = changed(&old.health_check, &new.health_check);
+    patch.agent = changed(&old.agent, &new.agent);
     patch.disabled = changed(&old.disabled, &new.disabled);
     patch.backup = changed(&old.backup, &new.backup);
     patch.priority = changed(&old.priority, &new.priority);
