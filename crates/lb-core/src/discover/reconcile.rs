@@ -196,7 +196,7 @@ pub fn patch_between(old: &Backend, new: &Backend) -> Option<BackendPatch> {
 mod tests {
     use super::*;
     use crate::settings::PoolSettings;
-    use lb_types::{HealthCheckOverride, ManualClock};
+    use lb_types::{AgentOverride, HealthCheckOverride, ManualClock};
     use proptest::prelude::*;
 
     type Answer = Result<Vec<Backend>, String>;
@@ -284,6 +284,7 @@ mod tests {
                 b.metadata.extend(zone.map(|z| ("zone".to_owned(), z)));
                 b.health_check =
                     check.map(|enabled| HealthCheckOverride { enabled, ..HealthCheckOverride::default() });
+                b.agent = check.map(|enabled| AgentOverride { enabled, ..AgentOverride::default() });
                 b
             })
     }
