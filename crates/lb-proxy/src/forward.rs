@@ -22,7 +22,7 @@ use http::{Request, Response};
 use lb_balancer::SelectOptions;
 use lb_breaker::Retry;
 use lb_core::{BackendState, Lease, PickContext};
-use lb_types::{Exclusion, FailureKind, Nanos, Outcome};
+use lb_types::{FailureKind, Nanos, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -214,15 +214,7 @@ impl<B: RequestBody> Proxy<B> {
     /// Is a backend usable that is not among those? As far as a look can tell; the pick decides.
     fn another_is_usable(&self, tried: &[u64]) -> bool {
         let snapshot = self.worker().balancer.pool().snapshot();
-        let panic = snapshot.is_panicking();
-        snapshot.members().iter().any(|m| {
-            let usable = match m.exclusion() {
-                None => true,
-                Some(Exclusion::Unhealthy) => panic && m.state().refusal().is_none(),
-                Some(_) => false,
-            };
-            usable && !tried.contains(&m.state().uid())
-        })
+        snapshot.usable().any(|m| !tried.contains(&m.state().uid()))
     }
 
     /// Lets go of a response in whose place another try is made. Its connection is kept if the rest of it is there already and

@@ -192,6 +192,11 @@ fn an_ejection_never_takes_the_last_usable_backend() {
     assert!(said.ignores_ejections && !said.panic, "{said}");
     assert!(said.to_string().contains("ejections are ignored"), "{said}");
     assert_eq!(w.counts(10).keys().collect::<Vec<_>>(), ["a", "b"]);
+    let usable = |w: &World| {
+        let snapshot = w.pool.snapshot_full();
+        snapshot.usable().map(|m| m.state().id().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(usable(&w), ["a", "b"]);
     // And of those the healthy ones only.
     w.pool.set_healthy(&id(0), false);
     assert_eq!(w.counts(10).keys().collect::<Vec<_>>(), ["b"]);
