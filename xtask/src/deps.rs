@@ -17,10 +17,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-core", &["lb-types"]),
     ("lb-health", &["lb-types"]),
     ("lb-breaker", &["lb-types"]),
-    ("lb-balancer", &["lb-types", "lb-core", "lb-health"]),
+    ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-balancer"]),
+    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     (
         "edge-lb",
         &[

@@ -29,13 +29,16 @@
 //! |---|---|---|
 //! | – | backends, algorithms, leases | [`LoadBalancer`], [`core`], [`balancer`], [`types`] |
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
+//! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
-//! | `breaker` | a circuit breaker to use by itself; the proxy does not use it yet | `breaker` |
+//! | `faults` (default) | circuit breakers before the backends, passive detection | [`LoadBalancer`]`::circuit_breaker`, `on_fault` |
+//! | `breaker` | the circuit breaker to use by itself | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
 //! | `tower` | the proxy as a `tower` service | `tower` |
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
-//! | `server` | from a configuration to a running server; has all of the above but `breaker` and `tower` | `assemble` |
+//! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
+//! | `orca` | the parser of backends' load reports, for [`Algorithm::Adaptive`] without the proxy (which has it) | `core::orca` |
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
@@ -53,7 +56,7 @@ pub use lb_balancer::core;
 pub use lb_breaker as breaker;
 #[cfg(feature = "config")]
 pub use lb_config as config;
-#[cfg(feature = "health")]
+#[cfg(any(feature = "health", feature = "faults"))]
 pub use lb_health as health;
 #[cfg(feature = "proxy")]
 pub use lb_proxy as proxy;
@@ -62,6 +65,8 @@ pub use lb_types as types;
 pub use lb_balancer::{
     Algorithm, BuildError, Lease, LoadBalancer, LoadBalancerBuilder, PoolSettings, SelectError, SelectOptions,
 };
+#[cfg(feature = "faults")]
+pub use lb_balancer::{BreakerSettings, CircuitBreaker, CircuitBreakers, FaultEvent, OutlierDetection};
 pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome, RequestInfo};
 #[cfg(feature = "server")]
 pub use server::{AssembleError, Assembled, Report, Running, assemble};
@@ -82,6 +87,8 @@ pub mod prelude {
         Algorithm, Backend, BackendId, BackendPatch, BackendUrl, Lease, LoadBalancer, Nanos, Outcome,
         PoolSettings, RequestInfo, SelectError, SelectOptions,
     };
+    #[cfg(feature = "faults")]
+    pub use crate::{BreakerSettings, OutlierDetection};
 }
 
 /// The version of this crate.
@@ -99,7 +106,11 @@ pub fn features() -> Vec<&'static str> {
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
+        ("faults", cfg!(feature = "faults")),
         ("health", cfg!(feature = "health")),
+        ("health-grpc", cfg!(feature = "health-grpc")),
+        ("health-tls", cfg!(feature = "health-tls")),
+        ("orca", cfg!(feature = "orca")),
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),

@@ -27,10 +27,14 @@ pub(crate) struct Inner {
     pub(crate) sources: Vec<Arc<crate::discover::Source>>,
     #[cfg(feature = "runtime")]
     pub(crate) is_running: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "faults")]
+    pub(crate) faults: Arc<crate::faults::Faults>,
     #[cfg(feature = "health")]
     pub(crate) checker: Option<lb_health::HealthChecker>,
     #[cfg(feature = "health")]
     pub(crate) health_check: Option<lb_health::HealthCheck>,
+    #[cfg(feature = "health")]
+    pub(crate) agents: Option<(lb_health::AgentCheck, lb_health::AgentChecker)>,
 }
 
 impl LoadBalancer {
@@ -42,6 +46,8 @@ impl LoadBalancer {
     pub(crate) fn assemble(pool: Pool, inner: Inner) -> Self {
         #[cfg(feature = "runtime")]
         inner.wait.watch(&pool);
+        #[cfg(all(feature = "runtime", feature = "faults"))]
+        inner.faults.watch(inner.wait.watcher());
         Self { pool, inner: Arc::new(inner) }
     }
 
@@ -73,6 +79,18 @@ impl LoadBalancer {
             }
         }
         cx
+    }
+
+    /// Does what is due beside the picks: moves slow-start ramps on, lets open breakers' probes through, begins and ends ejections, tells
+    /// of faults. Gives the time at which to call again; `None`: when something changes. The [running](Self::start) balancer
+    /// does this by itself: it is for programs without a runtime, which call it every now and then. O(backends).
+    pub fn maintain(&self) -> Option<lb_types::Nanos> {
+        // Faults first: who is ejected now is on the ramp, or in the next snapshot, at once.
+        #[cfg(feature = "faults")]
+        let faults = self.inner.faults.maintain(&self.pool, || self.random());
+        #[cfg(not(feature = "faults"))]
+        let faults = None;
+        [self.pool.maintain(), faults].into_iter().flatten().min()
     }
 
     #[inline]

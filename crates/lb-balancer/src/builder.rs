@@ -4,6 +4,8 @@ use crate::balancer::{Inner, LoadBalancer};
 #[cfg(feature = "runtime")]
 use crate::discover::{Discover, Source};
 use crate::error::BuildError;
+#[cfg(feature = "faults")]
+use crate::faults::Faults;
 use crate::members::Members;
 use lb_core::{Algorithm, Pool, PoolSettings};
 use lb_types::{Backend, Clock, SystemClock};
@@ -30,6 +32,12 @@ pub struct LoadBalancerBuilder {
     sources: Vec<Box<dyn Discover>>,
     #[cfg(feature = "health")]
     health_check: Option<lb_health::HealthCheck>,
+    #[cfg(feature = "health")]
+    agent_check: Option<lb_health::AgentCheck>,
+    #[cfg(feature = "faults")]
+    circuit_breaker: Option<lb_breaker::BreakerSettings>,
+    #[cfg(feature = "faults")]
+    outlier_detection: Option<lb_health::outlier::OutlierDetection>,
 }
 
 impl Default for LoadBalancerBuilder {
@@ -46,6 +54,12 @@ impl Default for LoadBalancerBuilder {
             sources: vec![],
             #[cfg(feature = "health")]
             health_check: None,
+            #[cfg(feature = "health")]
+            agent_check: None,
+            #[cfg(feature = "faults")]
+            circuit_breaker: None,
+            #[cfg(feature = "faults")]
+            outlier_detection: None,
         }
     }
 }
@@ -85,6 +99,27 @@ impl LoadBalancerBuilder {
     #[cfg(feature = "health")]
     pub fn health_check(mut self, health_check: lb_health::HealthCheck) -> Self {
         self.health_check = Some(health_check);
+        self
+    }
+
+    /// Asks each backend's agent, once the balancer is [started](LoadBalancer::start), what traffic it wants: weight, drain, maintenance.
+    #[cfg(feature = "health")]
+    pub fn agent_check(mut self, agent_check: lb_health::AgentCheck) -> Self {
+        self.agent_check = Some(agent_check);
+        self
+    }
+
+    /// Puts a circuit breaker before each backend. Without it requests go to backends however much they fail.
+    #[cfg(feature = "faults")]
+    pub fn circuit_breaker(mut self, settings: lb_breaker::BreakerSettings) -> Self {
+        self.circuit_breaker = Some(settings);
+        self
+    }
+
+    /// Ejects for a while the backends that fail what they get (passive detection). Without it nobody is.
+    #[cfg(feature = "faults")]
+    pub fn outlier_detection(mut self, settings: lb_health::outlier::OutlierDetection) -> Self {
+        self.outlier_detection = Some(settings);
         self
     }
 
@@ -137,20 +172,40 @@ impl LoadBalancerBuilder {
         }
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
-        let pool = Pool::new(settings, backends, clock)
-            .map_err(|error| BuildError::Pool { pool: pool_name(), error })?;
+        #[cfg(feature = "faults")]
+        let faults = Faults::new(self.circuit_breaker, self.outlier_detection.take(), clock.now())
+            .map_err(|error| BuildError::Faults { pool: pool_name(), error })?;
+        #[cfg(feature = "faults")]
+        let guards = faults.guards();
+        #[cfg(not(feature = "faults"))]
+        let guards: Option<Arc<lb_types::GuardFactory>> = None;
+        let pool = match guards {
+            Some(guards) => Pool::with_guards(settings, backends, clock, guards),
+            None => Pool::new(settings, backends, clock),
+        };
+        let pool = pool.map_err(|error| BuildError::Pool { pool: pool_name(), error })?;
         #[cfg(feature = "health")]
         let checker = match self.health_check.clone() {
             None => None,
             Some(check) => Some(
-                self.checker(check, &pool)
-                    .map_err(|error| BuildError::HealthCheck { pool: pool_name(), error })?,
+                self.checker(
+                    check,
+                    &pool,
+                    #[cfg(feature = "faults")]
+                    &faults,
+                )
+                .map_err(|error| BuildError::HealthCheck { pool: pool_name(), error })?,
             ),
         };
+        #[cfg(feature = "health")]
+        let agents = agents(self.agent_check.take(), &pool)
+            .map_err(|error| BuildError::AgentCheck { pool: pool_name(), error })?;
         Ok(self.finish(
             pool,
+            #[cfg(feature = "faults")]
+            faults,
             #[cfg(feature = "health")]
-            checker,
+            (checker, agents),
         ))
     }
 
@@ -159,8 +214,13 @@ impl LoadBalancerBuilder {
         &self,
         check: lb_health::HealthCheck,
         pool: &Pool,
+        #[cfg(feature = "faults")] faults: &Arc<Faults>,
     ) -> Result<lb_health::HealthChecker, lb_health::HealthCheckError> {
-        let mut builder = lb_health::HealthChecker::builder(check, Arc::new(pool.clone()));
+        #[cfg(feature = "faults")]
+        let sink = Arc::new(crate::faults::CheckSink { pool: pool.clone(), faults: faults.clone() });
+        #[cfg(not(feature = "faults"))]
+        let sink = Arc::new(pool.clone());
+        let mut builder = lb_health::HealthChecker::builder(check, sink);
         if let Some(seed) = self.seed {
             builder = builder.seed(seed);
         }
@@ -173,15 +233,18 @@ impl LoadBalancerBuilder {
     pub(crate) fn over(self, pool: Pool) -> LoadBalancer {
         self.finish(
             pool,
+            #[cfg(feature = "faults")]
+            Arc::default(),
             #[cfg(feature = "health")]
-            None,
+            (None, None),
         )
     }
 
     fn finish(
         self,
         pool: Pool,
-        #[cfg(feature = "health")] checker: Option<lb_health::HealthChecker>,
+        #[cfg(feature = "faults")] faults: Arc<Faults>,
+        #[cfg(feature = "health")] (checker, agents): (Option<lb_health::HealthChecker>, Option<Agents>),
     ) -> LoadBalancer {
         let inner = Inner {
             name: self.name.into(),
@@ -193,13 +256,31 @@ impl LoadBalancerBuilder {
             sources: self.sources.into_iter().map(|s| Arc::new(Source::new(s))).collect(),
             #[cfg(feature = "runtime")]
             is_running: Default::default(),
+            #[cfg(feature = "faults")]
+            faults,
             #[cfg(feature = "health")]
             checker,
             #[cfg(feature = "health")]
             health_check: self.health_check,
+            #[cfg(feature = "health")]
+            agents,
         };
         LoadBalancer::assemble(pool, inner)
     }
+}
+
+#[cfg(feature = "health")]
+type Agents = (lb_health::AgentCheck, lb_health::AgentChecker);
+
+#[cfg(feature = "health")]
+fn agents(
+    settings: Option<lb_health::AgentCheck>,
+    pool: &Pool,
+) -> Result<Option<Agents>, lb_health::AgentCheckError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let checker = lb_health::AgentChecker::new(settings.clone(), Arc::new(pool.clone()))?;
+    checker.set_backends(crate::members::specs(pool))?;
+    Ok(Some((settings, checker)))
 }
 
 impl std::fmt::Debug for LoadBalancerBuilder {

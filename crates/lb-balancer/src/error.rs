@@ -31,6 +31,26 @@ pub enum BuildError {
         #[source]
         error: lb_health::HealthCheckError,
     },
+    /// The agent check is out of bounds, or cannot ask the agent of one of the backends.
+    #[cfg(feature = "health")]
+    #[error("pool \"{pool}\": {error}")]
+    AgentCheck {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_health::AgentCheckError,
+    },
+    /// A setting of the circuit breaker or of passive detection is out of its bounds.
+    #[cfg(feature = "faults")]
+    #[error("pool \"{pool}\": {error}")]
+    Faults {
+        /// The pool's name.
+        pool: String,
+        /// Which, and why.
+        #[source]
+        error: FaultError,
+    },
     /// `selection_timeout` is longer than a request could sensibly wait.
     #[error("pool \"{pool}\": selection_timeout = {value:?}: must be at most {max:?}")]
     SelectionTimeout {
@@ -41,6 +61,19 @@ pub enum BuildError {
         /// The most that is taken.
         max: std::time::Duration,
     },
+}
+
+/// A setting of the circuit breaker or of passive detection is out of its bounds.
+#[cfg(feature = "faults")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// The circuit breaker's.
+    #[error("circuit_breaker.{0}")]
+    CircuitBreaker(lb_breaker::SettingsError),
+    /// Passive detection's.
+    #[error(transparent)]
+    OutlierDetection(lb_health::outlier::SettingsError),
 }
 
 /// A change of the backends is refused. Nothing has changed then.
@@ -54,6 +87,10 @@ pub enum ChangeError {
     #[cfg(feature = "health")]
     #[error(transparent)]
     HealthCheck(#[from] lb_health::HealthCheckError),
+    /// A backend's agent could not be asked.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    AgentCheck(#[from] lb_health::AgentCheckError),
 }
 
 /// The background work cannot start.
@@ -71,6 +108,10 @@ pub enum StartError {
     #[cfg(feature = "health")]
     #[error(transparent)]
     HealthCheck(#[from] lb_health::HealthCheckError),
+    /// The agent checker refuses to start.
+    #[cfg(feature = "health")]
+    #[error(transparent)]
+    AgentCheck(#[from] lb_health::AgentCheckError),
 }
 
 /// A check by hand is refused.

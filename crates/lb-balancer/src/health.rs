@@ -32,6 +32,11 @@ impl LoadBalancer {
         self.inner.checker.is_some()
     }
 
+    /// What each backend's agent has said, and how asking it went; `None`: no agents are asked.
+    pub fn agent_status(&self) -> Option<BTreeMap<BackendId, lb_types::agent::AgentStatus>> {
+        self.inner.agents.as_ref().map(|(_, agents)| agents.status())
+    }
+
     /// Checks one backend now, beside its schedule; the result counts. A check that fails is no error: it is in the status.
     ///
     /// # Errors

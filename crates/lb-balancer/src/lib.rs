@@ -27,6 +27,7 @@
 //! | [`running`] | the background work | `runtime` |
 //! | [`discover`] | where backends come from: DNS, a watched file, anything | `runtime`, `discovery-dns`, `discovery-file` |
 //! | `health` | statuses, checks by hand, events | `health` for checks |
+//! | [`faults`] | circuit breakers, passive detection, their events | `faults` |
 //!
 //! Without any feature nothing here knows tokio. `serde` derives `Serialize` for what is reported.
 
@@ -37,6 +38,8 @@ pub mod discover;
 #[cfg(feature = "runtime")]
 pub mod drain;
 pub mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod health;
 mod members;
 pub mod metrics;
@@ -54,12 +57,20 @@ pub use discover::{Discover, DiscoverError, DiscoveryStatus, StaticList};
 pub use drain::DrainReport;
 #[cfg(feature = "health")]
 pub use error::CheckError;
+#[cfg(feature = "faults")]
+pub use error::FaultError;
 #[cfg(feature = "runtime")]
 pub use error::StartError;
 pub use error::{BuildError, ChangeError};
+#[cfg(feature = "faults")]
+pub use faults::{CircuitBreaker, CircuitBreakers, FaultEvent};
+#[cfg(feature = "faults")]
+pub use lb_breaker::{self as breaker, BreakerSettings};
 pub use lb_core::{self as core, Algorithm, Change, Lease, PickContext, PoolSettings, SelectError};
+#[cfg(feature = "faults")]
+pub use lb_health::outlier::{self, OutlierDetection};
 #[cfg(feature = "health")]
-pub use lb_health::{self as health_check, HealthCheck};
+pub use lb_health::{self as health_check, AgentCheck, HealthCheck};
 pub use metrics::{BackendMetrics, BalancerMetrics};
 pub use options::SelectOptions;
 #[cfg(feature = "runtime")]

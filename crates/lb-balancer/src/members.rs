@@ -153,7 +153,9 @@ impl LoadBalancer {
     /// Could every backend that these changes add or alter be checked?
     #[cfg(feature = "health")]
     fn check_changes(&self, changes: &[Change]) -> Result<(), ChangeError> {
-        let Some(settings) = &self.inner.health_check else { return Ok(()) };
+        if self.inner.health_check.is_none() && self.inner.agents.is_none() {
+            return Ok(());
+        }
         let mut pending = std::collections::BTreeMap::<&BackendId, Backend>::new();
         for change in changes {
             match change {
@@ -172,17 +174,24 @@ impl LoadBalancer {
             }
         }
         for b in pending.values() {
-            if let Some(plan) = settings.plan(b)? {
+            if let Some(settings) = &self.inner.health_check
+                && let Some(plan) = settings.plan(b)?
+            {
                 lb_health::check::for_plan(b, &plan)?;
+            }
+            if let Some((settings, _)) = &self.inner.agents {
+                settings.agent_of(b)?;
             }
         }
         Ok(())
     }
 
-    /// Gives the checker the pool's backends of this moment. Its verdicts may run callbacks that change the backends again.
+    /// Gives the checkers the pool's backends of this moment. Their verdicts may run callbacks that change the backends again.
     #[cfg(feature = "health")]
     fn tell_checker(&self) -> Result<(), ChangeError> {
-        let Some(checker) = &self.inner.checker else { return Ok(()) };
+        if self.inner.checker.is_none() && self.inner.agents.is_none() {
+            return Ok(());
+        }
         let telling = &self.inner.members.telling;
         {
             let mut t = lock(telling);
@@ -199,10 +208,21 @@ impl LoadBalancer {
                     return Ok(());
                 }
             }
-            if let Err(e) = checker.set_backends(specs(self.pool())) {
+            if let Err(e) = self.give_checkers(&specs(self.pool())) {
                 lock(telling).attended = false;
-                return Err(e.into());
+                return Err(e);
             }
         }
+    }
+
+    #[cfg(feature = "health")]
+    fn give_checkers(&self, backends: &[Backend]) -> Result<(), ChangeError> {
+        if let Some(checker) = &self.inner.checker {
+            checker.set_backends(backends.to_vec())?;
+        }
+        if let Some((_, agents)) = &self.inner.agents {
+            agents.set_backends(backends.to_vec())?;
+        }
+        Ok(())
     }
 }

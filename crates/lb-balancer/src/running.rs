@@ -1,4 +1,4 @@
-//! The background work of a balancer: health checks, discovery, slow start. Nothing of it stands in a request's way.
+//! The background work of a balancer: health and agent checks, discovery, faults, slow start. Nothing of it stands in a request's way.
 
 use crate::balancer::LoadBalancer;
 use crate::discover;
@@ -17,7 +17,7 @@ pub struct Running {
     lb: LoadBalancer,
     tasks: JoinSet<()>,
     #[cfg(feature = "health")]
-    checker: Option<lb_health::RunningChecker>,
+    checkers: Vec<lb_health::RunningChecker>,
 }
 
 impl Running {
@@ -25,7 +25,7 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
         #[cfg(feature = "health")]
-        if let Some(checker) = self.checker.take() {
+        for checker in std::mem::take(&mut self.checkers) {
             checker.shutdown().await;
         }
     }
@@ -53,11 +53,15 @@ impl LoadBalancer {
             lb: self.clone(),
             tasks: JoinSet::new(),
             #[cfg(feature = "health")]
-            checker: None,
+            checkers: vec![],
         };
         #[cfg(feature = "health")]
         if let Some(checker) = &self.inner.checker {
-            running.checker = Some(checker.start()?);
+            running.checkers.push(checker.start()?);
+        }
+        #[cfg(feature = "health")]
+        if let Some((_, agents)) = &self.inner.agents {
+            running.checkers.push(agents.start()?);
         }
         for source in &self.inner.sources {
             running.tasks.spawn_on(discover::follow(self.clone(), Arc::clone(source)), &runtime);
@@ -67,19 +71,15 @@ impl LoadBalancer {
     }
 }
 
-/// Moves slow-start ramps on for as long as somebody ramps, and otherwise sleeps until something changes.
+/// Does what is due beside the picks, and sleeps until then or until something changes.
 async fn maintain(lb: LoadBalancer) {
-    let pool = lb.pool();
     loop {
-        // Before the call: a change during it is looked at once more.
-        let seen = pool.snapshot().generation();
-        match pool.maintain() {
-            Some(next) => tokio::time::sleep(until(next, pool.now())).await,
-            None => {
-                while pool.snapshot().generation() == seen {
-                    lb.inner.wait.maintenance().notified().await;
-                }
-            }
+        // Told during the call: looked at once more, for the notification stays.
+        let told = lb.inner.wait.maintenance().notified();
+        match lb.maintain() {
+            // Timed out or told: look again.
+            Some(next) => drop(tokio::time::timeout(until(next, lb.pool().now()), told).await),
+            None => told.await,
         }
     }
 }

@@ -31,13 +31,16 @@ pub(crate) struct Waiting {
 struct Told {
     /// Something changed: for those that wait for a backend to be usable or empty.
     changed: Notify,
-    /// The same for the maintenance task, which must not miss what happens while it is busy.
+    /// There is something for the maintenance task, which must not miss what happens while it is busy.
     maintenance: Notify,
 }
 
 impl PoolWatcher for Told {
     fn changed(&self) {
         self.changed.notify_waiters();
+    }
+
+    fn attention(&self) {
         self.maintenance.notify_one();
     }
 }
@@ -50,6 +53,12 @@ impl Waiting {
     /// Asks the pool to tell of changes. If it tells somebody else already, waiters find out by looking.
     pub(crate) fn watch(&self, pool: &Pool) {
         pool.set_watcher(self.told.clone());
+    }
+
+    /// Who is told.
+    #[cfg(feature = "faults")]
+    pub(crate) fn watcher(&self) -> Arc<dyn PoolWatcher> {
+        self.told.clone()
     }
 
     pub(crate) fn changed(&self) -> &Notify {

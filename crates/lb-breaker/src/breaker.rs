@@ -27,7 +27,7 @@ use crate::settings::{BreakerSettings, SettingsError};
 use crate::state::{Observer, OnTransition, Open, Reason, State, Status, Transition};
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Era, Kind, Word};
-use lb_types::Nanos;
+use lb_types::{Nanos, Stance};
 use std::sync::Arc;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -146,37 +146,35 @@ impl Breaker {
     }
 
     /// Says how an admitted call went: `elapsed` is how long it took, `now` when it ended. A call that began in another
-    /// state than the present one counts nothing.
+    /// state than the present one counts nothing. `true`: who is admitted may have changed with it.
     #[inline]
     #[allow(clippy::needless_pass_by_value)] // so that no ticket is settled twice
-    pub fn settle(&self, ticket: Ticket, verdict: Verdict, elapsed: Nanos, now: Nanos) {
+    pub fn settle(&self, ticket: Ticket, verdict: Verdict, elapsed: Nanos, now: Nanos) -> bool {
         let Ticket(era) = ticket;
         match (era.kind(), verdict) {
-            (Kind::Closed, Verdict::Cancelled) => {}
-            (Kind::Closed, Verdict::Success) if self.rates.is_none() => {}
+            (Kind::Closed, Verdict::Cancelled) => false,
+            (Kind::Closed, Verdict::Success) if self.rates.is_none() => false,
             (Kind::Closed, _) => self.settle_closed(era, verdict == Verdict::Failure, elapsed, now),
             (Kind::HalfOpen, _) => self.settle_probe(era, verdict, elapsed, now),
             // Forced: what calls do changes nothing. (An open breaker hands out no tickets.)
-            (Kind::ForcedClosed | Kind::Open | Kind::ForcedOpen, _) => {}
+            (Kind::ForcedClosed | Kind::Open | Kind::ForcedOpen, _) => false,
         }
     }
 
-    fn settle_closed(&self, era: Era, failed: bool, elapsed: Nanos, now: Nanos) {
+    fn settle_closed(&self, era: Era, failed: bool, elapsed: Nanos, now: Nanos) -> bool {
         let word = self.load();
         if word.era() != era {
-            return;
+            return false;
         }
         let generation = era.generation();
         let slow = self.is_slow(elapsed);
         let rate = self.rates.as_ref().and_then(|rates| rates.record(now, generation, failed, slow));
         let reached = (failed && self.recent.record(now, generation)).then_some(Reason::FailureThreshold);
-        if let Some(reason) = reached.or(rate) {
-            // Fails only when another thread has ended this era: then there is nothing left to open.
-            self.replace(word, self.opened(word, now), reason);
-        }
+        // Replacing fails only when another thread has ended this era: then there is nothing left to open.
+        reached.or(rate).is_some_and(|reason| self.replace(word, self.opened(word, now), reason))
     }
 
-    fn settle_probe(&self, era: Era, verdict: Verdict, elapsed: Nanos, now: Nanos) {
+    fn settle_probe(&self, era: Era, verdict: Verdict, elapsed: Nanos, now: Nanos) -> bool {
         let (verdict, failure) = match verdict {
             Verdict::Success if self.is_slow(elapsed) => (Verdict::Failure, Reason::ProbeSlow),
             other => (other, Reason::ProbeFailed),
@@ -184,7 +182,7 @@ impl Breaker {
         loop {
             let word = self.load();
             if word.era() != era {
-                return;
+                return false;
             }
             let (next, reason) = match verdict {
                 Verdict::Cancelled => (word.without_probe(false), failure),
@@ -195,7 +193,7 @@ impl Breaker {
                 Verdict::Success => (word.without_probe(true), Reason::ProbesSucceeded),
             };
             if self.replace(word, next, reason) {
-                return;
+                return true;
             }
         }
     }
@@ -241,6 +239,18 @@ impl Breaker {
     /// The state at `now`. An open breaker whose time has passed is half-open: the next call will be let through.
     pub fn state(&self, now: Nanos) -> State {
         state_at(self.load(), now)
+    }
+
+    /// What [`Breaker::admit`] would say at `now`: for those who have the breaker stand [guard](lb_types::Guard) before something.
+    pub fn stance(&self, now: Nanos) -> Stance {
+        let word = self.load();
+        match word.era().kind() {
+            Kind::Closed | Kind::ForcedClosed => Stance::Clear,
+            Kind::ForcedOpen => Stance::Refusing { until: None },
+            Kind::Open if wait(word, now) == Nanos::ZERO => Stance::Probing { free: true },
+            Kind::Open => Stance::Refusing { until: Some(Nanos::from_millis(word.until_ms())) },
+            Kind::HalfOpen => Stance::Probing { free: word.probes() < self.probes_max },
+        }
     }
 
     /// Whether [`Breaker::force_open`] or [`Breaker::force_close`] holds.

@@ -23,6 +23,21 @@ pub enum Verdict {
 #[must_use = "a ticket that is not settled may hold a probe for ever"]
 pub struct Ticket(pub(crate) Era);
 
+impl Ticket {
+    /// The ticket as a number, for accounts that have room for one; [`from_number`](Self::from_number) makes it a ticket again.
+    #[inline]
+    pub fn into_number(self) -> u32 {
+        self.0.0
+    }
+
+    /// The ticket that [`into_number`](Self::into_number) made this of. Once: a ticket that is settled twice gives a permit back that
+    /// was not taken.
+    #[inline]
+    pub fn from_number(number: u32) -> Self {
+        Self(Era(number))
+    }
+}
+
 /// An admitted call on a borrowed breaker ([`Breaker::try_acquire`]).
 pub type Permit<'a> = Guard<&'a Breaker>;
 /// An admitted call on a shared breaker ([`Breaker::try_acquire_owned`]).

@@ -36,7 +36,7 @@ pub(crate) struct Word(pub(crate) u64);
 
 /// Kind and generation of a [`Word`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Era(u32);
+pub(crate) struct Era(pub(crate) u32);
 
 impl Era {
     #[inline]

@@ -16,8 +16,10 @@
 
 #![cfg(not(loom))]
 
-use lb_breaker::{Breaker, BreakerSettings, Nanos, OwnedPermit, RateWindow, State, Transition, Verdict};
-use lb_types::{Clock, ManualClock};
+use lb_breaker::{
+    Breaker, BreakerSettings, Nanos, OwnedPermit, RateWindow, State, Ticket, Transition, Verdict,
+};
+use lb_types::{Clock, ManualClock, Stance};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -262,4 +264,28 @@ fn time(text: &str) -> Result<Nanos, String> {
 #[allow(clippy::needless_pass_by_value)] // literals stand at the calls
 fn equal<T: PartialEq + std::fmt::Debug>(is: T, should: T) -> Result<(), String> {
     if is == should { Ok(()) } else { Err(format!("is {is:?}, should be {should:?}")) }
+}
+
+/// Whoever has the breaker stand guard learns from `stance` what `admit` would say, and from `settle` when to ask anew.
+#[test]
+fn stance_says_what_admit_would_and_settle_when_it_changes() {
+    let settings = BreakerSettings::new().failure_threshold(2).success_threshold(2).half_open_probes(1);
+    let b = Breaker::new(settings).unwrap();
+    let (s, fail, ok) = (Nanos::from_secs, Verdict::Failure, Verdict::Success);
+    let admit = |now| Ticket::from_number(b.admit(s(now)).unwrap().into_number());
+    assert!(!b.settle(admit(0), ok, Nanos::ZERO, s(0)) && !b.settle(admit(0), fail, Nanos::ZERO, s(0)));
+    assert_eq!(b.stance(s(0)), Stance::Clear);
+    assert!(b.settle(admit(1), fail, Nanos::ZERO, s(1)));
+    assert_eq!(b.stance(s(2)), Stance::Refusing { until: Some(s(61)) });
+    assert_eq!(b.stance(s(61)), Stance::Probing { free: true });
+    let probe = admit(61);
+    assert_eq!(b.stance(s(61)), Stance::Probing { free: false });
+    assert!(b.admit(s(61)).is_err());
+    assert!(b.settle(probe, Verdict::Cancelled, Nanos::ZERO, s(62)), "a permit came back");
+    assert!(b.settle(admit(62), ok, Nanos::ZERO, s(62)) && b.settle(admit(62), ok, Nanos::ZERO, s(62)));
+    assert_eq!(b.stance(s(62)), Stance::Clear);
+    b.force_open();
+    assert_eq!(b.stance(s(999)), Stance::Refusing { until: None });
+    b.force_close();
+    assert_eq!(b.stance(s(999)), Stance::Clear);
 }

@@ -1,9 +1,10 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 use crate::ListenAddress;
-use lb_breaker::{Backoff, BudgetSettings};
+use lb_breaker::{Backoff, BreakerSettings, BudgetSettings, FallbackResponse};
 use lb_core::PoolSettings;
-use lb_health::HealthCheck;
+use lb_health::outlier::OutlierDetection;
+use lb_health::{AgentCheck, HealthCheck};
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -100,6 +101,12 @@ pub struct Pool {
     pub settings: PoolSettings,
     /// Active health checks. `None`: no checks, every backend counts as healthy.
     pub health_check: Option<HealthCheck>,
+    /// Passive detection. `None`: nothing is ejected.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Circuit breakers. `None`: there are none.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// Agents that are asked what traffic their backends want. `None`: there are none.
+    pub agent_check: Option<AgentCheck>,
     /// Where to find more backends. `None`: only `backends`.
     pub discovery: Option<Discovery>,
     /// The backends that the file lists, their ids unique.
@@ -116,6 +123,8 @@ pub struct Pool {
     pub retry: RetryPolicy,
     /// Whether a backend sees the `Host` that the client sent (the default), or its own authority.
     pub preserve_host: bool,
+    /// The response header, in lower case, in which backends may announce weight, drain or maintenance. `None`: there is none.
+    pub agent_header: Option<String>,
 }
 
 impl Default for Pool {
@@ -124,6 +133,9 @@ impl Default for Pool {
         Self {
             settings: PoolSettings::default(),
             health_check: None,
+            outlier_detection: None,
+            circuit_breaker: None,
+            agent_check: None,
             discovery: None,
             backends: Vec::new(),
             connection_timeout: Duration::from_secs(30),
@@ -132,8 +144,19 @@ impl Default for Pool {
             total_timeout: None,
             retry: RetryPolicy::default(),
             preserve_host: true,
+            agent_header: None,
         }
     }
+}
+
+/// A pool's circuit breakers.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CircuitBreaker {
+    /// Each backend's.
+    pub settings: BreakerSettings,
+    /// What clients are told when no backend may be tried because breakers are open.
+    pub fallback: FallbackResponse,
 }
 
 /// What is tried again, when and how often.

@@ -45,8 +45,8 @@ mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool, RetryOn,
-    RetryPolicy,
+    Admin, CircuitBreaker, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool,
+    RetryOn, RetryPolicy,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;
@@ -61,7 +61,7 @@ use std::path::Path;
 /// The largest file that is read: 16 MiB, room for some 100 000 backends.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// Reads a configuration file, its format by its extension. A relative path in it (of a discovery file) is taken from
+/// Reads a configuration file, its format by its extension. A relative path in it (of a discovery file, of authorities) is taken from
 /// the file's own folder, whatever the working directory is.
 ///
 /// # Errors
@@ -81,8 +81,12 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     })?;
     let mut config = parse(&text, format, &name)?;
     for pool in config.pools.values_mut() {
-        if let (Some(Discovery::File { path: found }), Some(folder)) = (&mut pool.discovery, path.parent()) {
+        let Some(folder) = path.parent() else { continue };
+        if let Some(Discovery::File { path: found }) = &mut pool.discovery {
             *found = folder.join(&*found);
+        }
+        if let Some(ca) = pool.health_check.as_mut().and_then(|check| check.tls.ca.as_mut()) {
+            *ca = folder.join(&*ca);
         }
     }
     Ok(config)

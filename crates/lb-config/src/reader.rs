@@ -83,6 +83,11 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// The key.
+    pub(crate) fn name(&self) -> &'static str {
+        self.key.name
+    }
+
     /// Whether the key is there, right or wrong.
     pub(crate) fn is_present(&self) -> bool {
         self.entry.is_some()
@@ -145,12 +150,18 @@ impl<'a> Field<'a> {
 
     /// A text, not empty.
     pub(crate) fn text(&self) -> Option<&'a str> {
+        let text = self.text_or_empty()?;
+        if text.is_empty() {
+            self.error(format!("`{}` must not be empty", self.key.name));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text, which may be empty.
+    pub(crate) fn text_or_empty(&self) -> Option<&'a str> {
         let node = self.node()?;
         match &node.value {
-            Value::Text(t) if t.is_empty() => {
-                self.error(format!("`{}` must not be empty", self.key.name));
-                None
-            }
             Value::Text(t) => Some(t),
             _ => {
                 let quoted = quoted(node, self.sink.text());
@@ -203,15 +214,25 @@ impl<'a> Field<'a> {
 
     /// A number above zero, up to `max`.
     pub(crate) fn positive(&self, max: f64) -> Option<f64> {
+        self.number_that(|n| n > 0.0 && n <= max, || format!("a number above 0, at most {max}"))
+    }
+
+    /// A number within a range.
+    pub(crate) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let expected = || format!("a number from {} to {}", range.start(), range.end());
+        self.number_that(|n| range.contains(&n), expected)
+    }
+
+    fn number_that(&self, fits: impl Fn(f64) -> bool, expected: impl Fn() -> String) -> Option<f64> {
         let node = self.node()?;
         let number = match node.value {
             Value::Integer(n) => Some(n as f64),
             Value::Float(f) => Some(f),
             _ => None,
         };
-        let number = number.filter(|n| *n > 0.0 && *n <= max);
+        let number = number.filter(|n| fits(*n));
         if number.is_none() {
-            self.mismatch(node, &format!("a number above 0, at most {max}"));
+            self.mismatch(node, &expected());
         }
         number
     }

@@ -84,7 +84,6 @@ fn planned(out: &mut String) {
         let _ = writeln!(out, "| {capability} | {} |", keys.join(", "));
     }
     out.push_str(
-        "\nAlso refused: the algorithms `adaptive`, `geo-based` and `geo-aware`, health checks of type `grpc` and `https`, \
-         `https://` backends, and more than one pool.\n",
+        "\nAlso refused: the algorithms `geo-based` and `geo-aware`, `https://` backends, and more than one pool.\n",
     );
 }

@@ -53,18 +53,16 @@ token = "env:T"
 [[routes]]
 path = "/"
 [pools.web]
-algorithm = "adaptive"
-circuit_breaker = {}
-health_check = { type = "grpc" }
+algorithm = "geo-based"
+session_affinity = {}
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
-f:10:13: error: algorithm `adaptive` is not built yet (planned: weights from what backends report)
-f:11:1: error: key `circuit_breaker` is not built yet (planned: circuit breakers and outlier detection)
-f:12:25: error: health check type `grpc` is not built yet (planned: further health checks)
-f:13:21: error: https backends are not built yet (planned: TLS and further protocols)
+f:10:13: error: algorithm `geo-based` is not built yet (planned: geography)
+f:11:1: error: key `session_affinity` is not built yet (planned: sessions and shared state)
+f:12:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );
 }
@@ -183,7 +181,7 @@ algorithm = { name = "p2c", key = "path", decay = "5s" }
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#,
         "f:4:29: error: `key` is no option of `p2c`; it belongs to `maglev`, `ring-hash`, `rendezvous`
-f:4:43: error: `decay` is no option of `p2c`; it belongs to `peak-ewma`",
+f:4:43: error: `decay` is no option of `p2c`; it belongs to `peak-ewma`, `adaptive`",
     );
 }
 
@@ -203,6 +201,38 @@ backends = [{ url = "http://127.0.0.1:9001" }]
 f:4:71: error: `hash_balance_factor` must be a whole number from 101 to 10000, not 100
 f:5:1: error: `slow_start` does nothing with `maglev`, which sends each key where it belongs
   help: remove it, or choose another algorithm"#,
+    );
+}
+
+#[test]
+fn adaptive_options_and_the_agents_header() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+algorithm = { name = "adaptive", weight_expiration_period = "0s", error_utilization_penalty = -1, samples = 3 }
+agent_header = "Content-Length"
+connection_tracking = false
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:61: error: `weight_expiration_period` must be longer than 0
+f:4:95: error: `error_utilization_penalty` must be a number from 0 to 1000, not -1
+f:4:99: error: unknown key `samples`
+f:5:16: error: `agent_header` cannot be content-length: the header is taken out of every response
+  help: use a header of your own, such as X-Agent
+f:6:23: error: `connection_tracking` cannot be off: `adaptive` needs it
+  help: remove the key: tracking is always on"#,
+    );
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+agent_header = "X Agent"
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        r#"f:4:16: error: "X Agent" is no header name"#,
     );
 }
 
@@ -263,5 +293,58 @@ pools = {}
   help: add [[pools.main.backends]] with url = "http://127.0.0.1:9001"
 f:3:1: error: unknown key `pools`
   help: `pools` belongs in the top of the file"#,
+    );
+}
+
+#[test]
+fn outlier_detection() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+backends = [{ url = "http://127.0.0.1:9001" }]
+[pools.web.outlier_detection]
+consecutive_5xx = 5
+consecutive_failures = 1001
+interval = "1ms"
+base_ejection_time = "60s"
+max_ejection_time = "30s"
+max_ejection_percent = 0
+jitter_percent = "10"
+success_rate = { stdev_factor = 0 }
+failure_percentage = { threshold = 101, enabled = "no" }
+comparison = { false_alarm_rate = 1, minimum_ratio = 0.5, minimum_hosts = 5 }
+"#,
+        r#"f:6:1: error: unknown key `consecutive_5xx`
+f:7:24: error: `consecutive_failures` must be a whole number from 0 to 1000, not 1001
+f:8:12: error: `interval` must be from 10ms to 1d
+f:10:21: error: `max_ejection_time` must be at least `base_ejection_time`, 1m
+f:11:24: error: `max_ejection_percent` must be a whole number from 1 to 100, not 0
+f:12:18: error: `jitter_percent` must be a whole number from 0 to 100, not "10"
+  help: write 10, without quotes
+f:13:33: error: `stdev_factor` must be a number from 0.1 to 10, not 0
+f:14:36: error: `threshold` must be a whole number from 1 to 100, not 101
+f:14:51: error: `enabled` must be true or false, not "no"
+  help: write false
+f:15:35: error: `false_alarm_rate` must be a number from 0.000000001 to 0.1, not 1
+f:15:54: error: `minimum_ratio` must be a number from 1 to 100, not 0.5
+f:15:59: error: unknown key `minimum_hosts`
+  help: did you mean `minimum_requests`?"#,
+    );
+}
+
+#[test]
+fn outlier_detection_that_does_nothing() {
+    check(
+        Toml,
+        r#"[[listeners]]
+address = "127.0.0.1:8080"
+[pools.web]
+outlier_detection = { consecutive_failures = 0, comparison = { enabled = false } }
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#,
+        "f:4:1: error: `outlier_detection` would never eject: all its counts are 0 and its statistics off
+  help: set enabled = false, or remove the section",
     );
 }

@@ -35,8 +35,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
         "geo",
         "routes",
         "splits",
-        "outlier_detection",
-        "circuit_breaker",
         "session_affinity",
         "connection_pooling",
         "queuing",

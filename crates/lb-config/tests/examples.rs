@@ -3,6 +3,7 @@
 use lb_config::{Config, Discovery, DnsRecord, Format, ListenAddress, load, parse_backends};
 use lb_core::settings::{Algorithm, LeastResponseTime, Locality};
 use lb_health::CheckKind;
+use lb_health::outlier::Comparison;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ fn the_full_example_resolves_to_what_it_says() {
     assert_eq!(http.expected_status, [200..=201, 300..=399]);
     assert_eq!(http.headers[0].0, "User-Agent", "the default stays beside what is added");
     assert_eq!(http.headers[1].0, "Authorization");
+    let o = p.outlier_detection.as_ref().unwrap();
+    assert_eq!((o.consecutive_failures, o.consecutive_gateway_failures, o.max_ejection_percent), (5, 3, 50));
+    assert_eq!((o.comparison, o.success_rate), (Some(Comparison::default()), None));
+    assert_eq!(o.failure_percentage.unwrap().minimum_hosts, 2);
     assert_eq!(p.backends[0].url.base_path(), "/api");
     assert_eq!((p.backends[0].weight, p.backends[0].max_connections), (2, Some(50)));
     assert!(p.backends[1].backup);
@@ -52,14 +57,16 @@ fn the_full_example_resolves_to_what_it_says() {
 }
 
 #[test]
-fn a_discovery_file_is_relative_to_the_configuration_file() {
+fn files_are_relative_to_the_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yml");
-    let text = "listeners: [{address: '127.0.0.1:0'}]\npools: {p: {discovery: {type: file, path: b/c.json}}}";
+    let text = "listeners: [{address: '127.0.0.1:0'}]\npools: {p: {discovery: {type: file, path: b/c.json}, health_check: {type: https, tls: {ca: ca.pem}}}}";
     std::fs::write(&path, text).unwrap();
     let config = load(&path).unwrap_or_else(|e| panic!("{e}"));
     let found = config.pools["p"].discovery.clone();
     assert_eq!(found, Some(Discovery::File { path: folder.path().join("b/c.json") }));
+    let check = config.pools["p"].health_check.as_ref().unwrap();
+    assert_eq!(check.tls.ca, Some(folder.path().join("ca.pem")));
 }
 
 #[test]
@@ -101,4 +108,30 @@ fn files_that_cannot_be_read_are_errors() {
     let directory = folder.path().join("d.toml");
     std::fs::create_dir(&directory).unwrap();
     assert!(load(&directory).unwrap_err().to_string().contains("the file cannot be read: "));
+}
+
+#[test]
+fn the_longest_ejection_follows_a_longer_base() {
+    let pool = |keys: &str| {
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n[pools.p]\noutlier_detection = {{ {keys} }}\n\
+             backends = [{{ url = \"http://127.0.0.1:1\" }}]"
+        );
+        let config = lb_config::parse(&text, Format::Toml, "a.toml").unwrap_or_else(|e| panic!("{e}"));
+        config.pools["p"].outlier_detection.clone()
+    };
+    let longest = |keys: &str| {
+        let o = pool(keys).unwrap();
+        assert_eq!(o.validate(), Ok(()), "what the file allows, lb-health allows");
+        o.max_ejection_time.as_secs()
+    };
+    assert_eq!(longest(""), 300);
+    assert_eq!(longest("base_ejection_time = \"10m\""), 600);
+    assert_eq!(longest("base_ejection_time = \"1m\", max_ejection_time = \"1m\""), 60);
+    let edges = "consecutive_failures = 1000, jitter_percent = 100, max_ejection_percent = 100, interval = \"10ms\", \
+                 base_ejection_time = \"1d\", \
+                 comparison = { false_alarm_rate = 0.000000001, minimum_requests = 1000000, minimum_ratio = 100, intervals = 60 }, \
+                 success_rate = { stdev_factor = 0.1, minimum_hosts = 10000 }, failure_percentage = { threshold = 1 }";
+    assert_eq!(longest(edges), 86_400);
+    assert_eq!(pool("enabled = false"), None);
 }

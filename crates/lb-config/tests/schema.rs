@@ -5,12 +5,13 @@ use lb_config::schema::{Default, Key, Kind, Proof, ROOT, Section, Status};
 use lb_config::{Config, ConfigError, Format, parse};
 use toml::{Table, Value};
 
-/// The smallest file, with a health check so that a backend can have one otherwise.
+/// The smallest file, with checks so that a backend can have them otherwise.
 const MINIMAL: &str = r#"
 [[listeners]]
 address = "127.0.0.1:8080"
 [pools.main]
 health_check = {}
+agent_check = { port = 9997 }
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#;
 

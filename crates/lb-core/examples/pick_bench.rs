@@ -6,7 +6,7 @@
 //! with this text in their name, or `publish`.
 
 use lb_core::{Algorithm, Lease, PickContext, Pool, PoolSettings, SelectError};
-use lb_types::{Backend, BackendId, Clock, HealthSink, Nanos, Outcome, SystemClock};
+use lb_types::{Backend, BackendId, Clock, HealthSink, LoadReport, Nanos, Outcome, SystemClock};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
@@ -14,6 +14,8 @@ use std::sync::{Arc, Barrier};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The time of the first measured pick; later ones follow a nanosecond apart.
+const START: Nanos = Nanos::from_secs(60);
 const SIZES: [usize; 3] = [3, 100, 10_000];
 /// One thread: many short runs, of which some are not disturbed. Several threads: long ones, in which they do meet.
 const RUNS: [(usize, Nanos); 2] = [(100, Nanos::from_millis(1)), (7, Nanos::from_millis(40))];
@@ -26,14 +28,28 @@ fn backends(n: usize, weight: impl Fn(usize) -> u32) -> Vec<Backend> {
 
 fn pool(algorithm: Algorithm, n: usize, weight: impl Fn(usize) -> u32) -> Pool {
     let clock = Arc::new(SystemClock::new());
-    Pool::new(PoolSettings::new(algorithm), backends(n, weight), clock).expect("valid settings")
+    let pool = Pool::new(PoolSettings::new(algorithm), backends(n, weight), clock).expect("valid settings");
+    if let Algorithm::Adaptive(o) = &pool.settings().algorithm {
+        // All report, their blackout is over, and the picks of two seconds have counted them.
+        let report = LoadReport { cpu_utilization: 0.5, rps_fractional: 100.0, ..LoadReport::default() };
+        for now in [Nanos::ZERO, START - Nanos::from_secs(3)] {
+            pool.snapshot().members().iter().for_each(|m| m.state().report(&report, now));
+        }
+        assert!(Nanos::from(o.blackout_period) < START - Nanos::from_secs(3));
+        for i in 0..400 {
+            let now = START - Nanos::from_millis(2_000 - 5 * i);
+            let lease = pool.acquire(&mut PickContext::new(now, i)).expect("a backend is usable");
+            lease.complete(Outcome::Success { ttfb: Nanos::from_micros(700) });
+        }
+    }
+    pool
 }
 
 fn picks(mut acquire: impl FnMut(&mut PickContext<'_>) -> Result<Lease, SelectError>, n: u64, salt: u64) {
     let mut key = salt;
     for i in 0..n {
         key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut cx = PickContext::new(Nanos(1_000_000 + i), key);
+        let mut cx = PickContext::new(START + Nanos(i), key);
         cx.key = Some((key ^ (key >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let lease = acquire(black_box(&mut cx)).expect("a backend is usable");
         lease.complete(Outcome::Success { ttfb: Nanos::from_micros(700) });

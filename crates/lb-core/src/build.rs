@@ -9,7 +9,7 @@ use crate::shared::{Hooks, Shared};
 use crate::snapshot::{Level, Member, Snapshot};
 use crate::state::BackendState;
 use foldhash::HashMap;
-use lb_types::{Address, Backend, BackendId, Exclusion, Nanos};
+use lb_types::{Address, AgentMode, AgentReport, Backend, BackendId, Exclusion, Nanos, Stance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,8 +21,47 @@ pub(crate) struct Entry {
     pub(crate) spec: Arc<Backend>,
     pub(crate) healthy: bool,
     pub(crate) draining: bool,
+    /// Passive detection took it out.
+    pub(crate) ejected: bool,
+    /// What its agent has said so far.
+    pub(crate) agent: AgentReport,
+    /// What its guard said when it was last asked.
+    pub(crate) stance: Stance,
     /// When its slow start began.
     pub(crate) ramp_from: Option<Nanos>,
+}
+
+impl Entry {
+    /// A new backend, of which nothing bad is known.
+    pub(crate) fn new(
+        state: Arc<BackendState>,
+        spec: Arc<Backend>,
+        draining: bool,
+        ramp_from: Option<Nanos>,
+    ) -> Self {
+        let agent = AgentReport::default();
+        Self { state, spec, healthy: true, draining, ejected: false, agent, stance: Stance::Clear, ramp_from }
+    }
+
+    /// The verdict of active checks and of the agent.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.healthy && self.agent.up != Some(false)
+    }
+
+    /// By the user's will, or by its agent's: weight 0 there means the same, for its clients stay its own.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining || self.agent.mode == Some(AgentMode::Drain) || self.agent.weight_percent == Some(0)
+    }
+
+    /// It can be used again: what it took while it was failing says nothing of what it takes now, and it comes back step by step.
+    pub(crate) fn recover(&mut self, now: Nanos, slow_start: bool) {
+        self.ramp_from = slow_start.then_some(now);
+        self.state.forget_latency();
+    }
+
+    pub(crate) fn is_in_maintenance(&self) -> bool {
+        self.agent.mode == Some(AgentMode::Maintenance)
+    }
 }
 
 /// What a publisher keeps from one snapshot to the next, so that it is not made anew without need.
@@ -37,19 +76,26 @@ pub(crate) struct Kept {
 /// What a member's places in a hash table follow from: its state's uid (which stands for its id and address), its weight, its index.
 type Rooted = (u64, u32, u32);
 
-/// Why this backend gets no traffic, as far as membership and health go.
+/// Why this backend gets no traffic, as far as it is known beforehand. The order counts: only a backend of which `Unhealthy` (or
+/// `Ejected`) is *all* that is to be said is given the benefit of the doubt when nobody better is left.
 fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
     let subset = || settings.subset.iter().all(|(k, v)| e.spec.metadata.get(k) == Some(v));
     if e.spec.disabled {
         Some(Exclusion::Disabled)
+    } else if e.is_in_maintenance() {
+        Some(Exclusion::Maintenance)
     } else if !subset() {
         Some(Exclusion::NotInSubset)
     } else if e.spec.weight == 0 {
         Some(Exclusion::ZeroWeight)
-    } else if e.draining {
+    } else if e.is_draining() {
         Some(Exclusion::Draining)
-    } else if !e.healthy {
+    } else if matches!(e.stance, Stance::Refusing { .. }) {
+        Some(Exclusion::BreakerOpen)
+    } else if !e.is_healthy() {
         Some(Exclusion::Unhealthy)
+    } else if e.ejected {
+        Some(Exclusion::Ejected)
     } else {
         None
     }
@@ -57,7 +103,10 @@ fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
 
 /// A member of a level, healthy or not: what its share and its hash table are counted over.
 fn belongs(exclusion: Option<Exclusion>) -> bool {
-    !matches!(exclusion, Some(Exclusion::Disabled | Exclusion::NotInSubset | Exclusion::ZeroWeight))
+    !matches!(
+        exclusion,
+        Some(Exclusion::Disabled | Exclusion::Maintenance | Exclusion::NotInSubset | Exclusion::ZeroWeight)
+    )
 }
 
 /// Builds the snapshot and puts what hangs on it (limits, load tree, hooks) in place. O(backends) but for new hash tables and
@@ -70,23 +119,26 @@ pub(crate) fn snapshot(
     generation: u64,
     now: Nanos,
 ) -> Snapshot {
-    let factors = ramps(entries, settings, now);
-    let ramping = factors.iter().any(|&f| f < 1.0);
+    let factors = factors(entries, settings, now);
+    // Somebody's weight is not its configured one: then all are scaled.
+    let scaled = factors.iter().any(|f| f.weight() != 1.0);
     // Strict rotation knows no weights (but 0): on a ramp all have the same full one.
     let full =
         |b: &Backend| if settings.algorithm == Algorithm::RoundRobin { b.weight.min(1) } else { b.weight };
     let mut members: Box<[Member]> = entries
         .iter()
         .zip(&factors)
-        .map(|(e, &factor)| {
-            let limit = e.spec.max_connections.or(settings.max_connections);
-            e.state.gate.set_limit(limit.map(|l| ramp::limit(l, factor)));
+        .map(|(e, factor)| {
+            let limit = e.agent.max_connections.or(e.spec.max_connections).or(settings.max_connections);
+            e.state.gate.set_limit(limit.map(|l| ramp::limit(l, factor.ramp)));
             Member {
                 state: e.state.clone(),
-                weight: if ramping { ramp::scaled(full(&e.spec), factor) } else { e.spec.weight },
+                weight: if scaled { ramp::scaled(full(&e.spec), factor.weight()) } else { e.spec.weight },
                 exclusion: exclusion(e, settings),
                 level: None,
-                healthy: e.healthy,
+                healthy: e.is_healthy(),
+                ejected: e.ejected,
+                agent: e.agent,
                 backup: e.spec.backup,
             }
         })
@@ -97,19 +149,19 @@ pub(crate) fn snapshot(
             members[m as usize].level = u16::try_from(i).ok();
         }
     }
-    let tree_level = plant_tree(&groups, &members, ramping, settings, shared, kept);
+    let tree_level = plant_tree(&groups, &members, scaled, settings, shared, kept);
     let tables = tables(&groups, entries, settings, kept);
     let level = |(i, (g, table)): (usize, (Group, Option<Arc<HashTable>>))| Level {
         policy: policy::build(Build {
             algorithm: &settings.algorithm,
             members: &members,
             candidates: &g.candidates,
-            ramping: g.candidates.iter().any(|&m| factors[m as usize] < 1.0),
+            scaled: g.candidates.iter().any(|&m| factors[m as usize].weight() != 1.0),
             tree: tree_level == Some(i),
             table,
         }),
         candidates: g.candidates.into(),
-        panic: g.panic,
+        overlooks: g.overlooks,
         load: g.load,
     };
     let levels = groups.into_iter().zip(tables).enumerate().map(level).collect();
@@ -119,18 +171,44 @@ pub(crate) fn snapshot(
         ids: ids(entries, kept),
         settings: settings.clone(),
         keyed: is_hash(&settings.algorithm),
+        due: due(entries),
         shared: shared.clone(),
         members,
     }
 }
 
-/// Each entry's slow-start factor (1: none).
-fn ramps(entries: &[Entry], settings: &PoolSettings, now: Nanos) -> Vec<f64> {
-    let Some(s) = settings.slow_start.as_ref().filter(|_| !is_hash(&settings.algorithm)) else {
-        return vec![1.0; entries.len()];
+/// When the first of the open breakers lets probes through.
+fn due(entries: &[Entry]) -> Nanos {
+    let until = |e: &Entry| match e.stance {
+        Stance::Refusing { until } => until,
+        _ => None,
     };
-    let factor = |e: &Entry| e.ramp_from.and_then(|from| ramp::factor(s, from, now)).unwrap_or(1.0);
-    entries.iter().map(factor).collect()
+    entries.iter().filter_map(until).min().unwrap_or(Nanos::MAX)
+}
+
+/// What a backend's configured weight is multiplied by.
+struct Factor {
+    /// Slow start, (0–1]; the connection limit follows it, too.
+    ramp: f64,
+    /// What its agent asks for, > 0.
+    agent: f64,
+}
+
+impl Factor {
+    fn weight(&self) -> f64 {
+        self.ramp * self.agent
+    }
+}
+
+/// Each entry's factors. A hash algorithm knows neither: there a key belongs to its backend.
+fn factors(entries: &[Entry], settings: &PoolSettings, now: Nanos) -> Vec<Factor> {
+    let hash = is_hash(&settings.algorithm);
+    let slow_start = settings.slow_start.as_ref().filter(|_| !hash);
+    let ramp = |e: &Entry| slow_start.zip(e.ramp_from).and_then(|(s, from)| ramp::factor(s, from, now));
+    // At 0 % it drains: its weight stays what it is.
+    let agent =
+        |e: &Entry| e.agent.weight_percent.filter(|&p| p > 0 && !hash).map_or(1.0, |p| f64::from(p) / 100.0);
+    entries.iter().map(|e| Factor { ramp: ramp(e).unwrap_or(1.0), agent: agent(e) }).collect()
 }
 
 /// Does the algorithm hash a key?
@@ -149,7 +227,13 @@ struct Group {
     candidates: Vec<u32>,
     /// Who may be picked when active health is ignored.
     in_panic: Vec<u32>,
-    panic: bool,
+    /// Who may be picked when ejections are ignored.
+    pardoned: Vec<u32>,
+    overlooks: Option<Exclusion>,
+    /// How many active checks call healthy.
+    healthy: u32,
+    /// One of them has an open breaker.
+    refused: bool,
     backup: bool,
     load: u32,
 }
@@ -159,9 +243,18 @@ impl Group {
         Health { eligible: self.candidates.len() as u32, all: self.members.len() as u32 }
     }
 
+    fn healthy_percent(&self) -> u32 {
+        Health { eligible: self.healthy, all: self.members.len() as u32 }.percent()
+    }
+
     fn enter_panic(&mut self) {
-        self.panic = true;
+        self.overlooks = Some(Exclusion::Unhealthy);
         self.candidates = std::mem::take(&mut self.in_panic);
+    }
+
+    fn pardon(&mut self) {
+        self.overlooks = Some(Exclusion::Ejected);
+        self.candidates = std::mem::take(&mut self.pardoned);
     }
 }
 
@@ -174,14 +267,17 @@ fn groups(entries: &[Entry], members: &[Member], settings: &PoolSettings) -> Vec
         by_rank.entry(rank).or_default().push(i as u32);
     }
     let group = |((backup, ..), all): ((bool, u32, bool), Vec<u32>)| {
-        let those = |ok: fn(Option<Exclusion>) -> bool| {
-            all.iter().copied().filter(|&m| ok(members[m as usize].exclusion)).collect::<Vec<_>>()
+        let those = |ok: fn(&Member) -> bool| {
+            all.iter().copied().filter(|&m| ok(&members[m as usize])).collect::<Vec<_>>()
         };
         Group {
-            candidates: those(|e| e.is_none()),
-            in_panic: those(|e| matches!(e, None | Some(Exclusion::Unhealthy))),
+            candidates: those(|m| m.exclusion.is_none()),
+            in_panic: those(|m| matches!(m.exclusion, None | Some(Exclusion::Unhealthy)) && !m.ejected),
+            pardoned: those(|m| matches!(m.exclusion, None | Some(Exclusion::Ejected))),
+            healthy: all.iter().filter(|&&m| members[m as usize].healthy).count() as u32,
+            refused: !those(|m| m.healthy && m.exclusion == Some(Exclusion::BreakerOpen)).is_empty(),
             members: all,
-            panic: false,
+            overlooks: None,
             backup,
             load: 0,
         }
@@ -189,7 +285,10 @@ fn groups(entries: &[Entry], members: &[Member], settings: &PoolSettings) -> Vec
     by_rank.into_iter().map(group).collect()
 }
 
-/// Decides on panic and on each level's share of the traffic.
+/// Decides who is called upon when nobody is eligible, on panic, and on each level's share of the traffic.
+///
+/// Where nobody is eligible, in this order: ejected backends (an ejection never takes the last one); nobody, if there are healthy ones
+/// whose breakers are open (the fallback response is their answer); all unhealthy ones (panic).
 fn judged(mut groups: Vec<Group>, settings: &PoolSettings) -> Vec<Group> {
     let over = settings.overprovisioning_percent;
     let primaries = groups.iter().take_while(|g| !g.backup).count();
@@ -198,14 +297,19 @@ fn judged(mut groups: Vec<Group>, settings: &PoolSettings) -> Vec<Group> {
     // Envoy's panic, per level, and only when all levels together cannot carry the traffic.
     if levels::capacity(&healths(primary), over) < 100 {
         for g in primary.iter_mut() {
-            if g.health().percent() < u32::from(settings.panic_threshold) {
+            if g.healthy_percent() < u32::from(settings.panic_threshold) {
                 g.enter_panic();
             }
         }
     }
     let nobody = |groups: &[Group]| groups.iter().all(|g| g.candidates.is_empty());
     if nobody(primary) && nobody(backup) {
-        primary.iter_mut().chain(backup.iter_mut()).for_each(Group::enter_panic);
+        let all = || primary.iter().chain(backup.iter());
+        if all().any(|g| !g.pardoned.is_empty()) {
+            primary.iter_mut().chain(backup.iter_mut()).for_each(Group::pardon);
+        } else if !all().any(|g| g.refused) {
+            primary.iter_mut().chain(backup.iter_mut()).for_each(Group::enter_panic);
+        }
     }
     // A level without a single percent still has its candidates: they are asked when no other level could serve.
     let serving = if nobody(primary) { backup } else { primary };
@@ -220,7 +324,7 @@ fn judged(mut groups: Vec<Group>, settings: &PoolSettings) -> Vec<Group> {
 fn plant_tree(
     groups: &[Group],
     members: &[Member],
-    ramping: bool,
+    scaled: bool,
     settings: &PoolSettings,
     shared: &Shared,
     kept: &mut Kept,
@@ -243,8 +347,8 @@ fn plant_tree(
         kept.tree_capacity = slots + slots / 2;
         shared.set_tree(Some(Arc::new(LoadTree::new(kept.tree_capacity))));
     }
-    // Not the scaled weights of a ramp: while this loop runs, the tree holds old weights beside new ones.
-    let unit = if ramping { ramp::SCALE as f32 } else { 1.0 };
+    // Not the scaled weights: while this loop runs, the tree holds old weights beside new ones.
+    let unit = if scaled { ramp::SCALE as f32 } else { 1.0 };
     let mut weights = vec![0.0; members.len()];
     for &m in &groups[level].candidates {
         weights[m as usize] = members[m as usize].weight as f32 / unit;

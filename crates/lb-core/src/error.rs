@@ -16,6 +16,11 @@ pub enum SelectError {
 }
 
 impl SelectError {
+    /// `true` when breakers stand in the way: at least one is open, and no backend is just busy. The fallback response's case.
+    pub fn is_breaker_open(&self) -> bool {
+        matches!(self, Self::NoneUsable(c) if c.of(Exclusion::BreakerOpen) > 0 && c.of(Exclusion::ConnectionLimit) == 0)
+    }
+
     /// `true` when backends are there and healthy, but as busy as they may be: waiting would help.
     pub fn is_at_limit(&self) -> bool {
         matches!(self, Self::NoneUsable(c) if c.of(Exclusion::ConnectionLimit) > 0)

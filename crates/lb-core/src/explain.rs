@@ -40,6 +40,8 @@ pub struct Explanation {
     pub generation: u64,
     /// `true`: active health is ignored, for too few backends are healthy.
     pub panic: bool,
+    /// `true`: ejections are ignored, for they have taken the last that was usable.
+    pub ignores_ejections: bool,
     /// The hash of the request's key, where the algorithm uses one.
     pub key: Option<u64>,
     /// Every backend of the pool, in the pool's order.
@@ -56,6 +58,9 @@ impl std::fmt::Display for Explanation {
         write!(f, "{} (generation {}", self.algorithm, self.generation)?;
         if self.panic {
             f.write_str(", panic: active health is ignored")?;
+        }
+        if self.ignores_ejections {
+            f.write_str(", ejections are ignored: nobody else is left")?;
         }
         f.write_str(")")?;
         for c in &self.candidates {

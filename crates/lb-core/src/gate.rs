@@ -18,8 +18,8 @@ pub enum Shut {
     Draining = 1 << 32,
     /// Disabled by the user.
     Disabled = 1 << 33,
-    /// The circuit breaker is open.
-    BreakerOpen = 1 << 34,
+    /// The guard (a circuit breaker, say) does not let everybody pass: it is to be asked.
+    Guarded = 1 << 34,
 }
 
 const IN_FLIGHT: u64 = 0xffff_ffff;
@@ -78,6 +78,24 @@ impl Gate {
         }
     }
 
+    /// Counts in a request that the guard has let pass: as [`enter`](Self::enter), or with `seen` as [`enter_at`](Self::enter_at),
+    /// whatever [`Shut::Guarded`] says.
+    #[cold]
+    pub fn enter_past_guard(&self, seen: Option<u32>) -> Result<bool, Exclusion> {
+        let limit = self.limit.load(SeqCst);
+        let mut word = self.word.load(SeqCst);
+        loop {
+            check(word & !(Shut::Guarded as u64), limit)?;
+            if seen.is_some_and(|seen| seen != word as u32) {
+                return Ok(false);
+            }
+            match self.word.compare_exchange_weak(word, word + 1, SeqCst, SeqCst) {
+                Ok(_) => return Ok(true),
+                Err(now) => word = now,
+            }
+        }
+    }
+
     /// Counts a request out. `true`: the gate is shut and this was the last one in.
     #[inline]
     pub fn leave(&self) -> bool {
@@ -90,6 +108,11 @@ impl Gate {
     #[inline]
     pub fn refusal(&self) -> Option<Exclusion> {
         check(self.word.load(SeqCst), self.limit.load(SeqCst)).err()
+    }
+
+    /// Why a request would be refused that the guard lets pass.
+    pub fn refusal_past_guard(&self) -> Option<Exclusion> {
+        check(self.word.load(SeqCst) & !(Shut::Guarded as u64), self.limit.load(SeqCst)).err()
     }
 
     /// Requests in flight.
@@ -106,6 +129,24 @@ impl Gate {
     /// Takes this reason away; others may remain.
     pub fn reopen(&self, why: Shut) {
         self.word.fetch_and(!(why as u64), SeqCst);
+    }
+
+    /// Shuts the gate for as long as `is_shut` says so, or opens it. `is_shut` is asked again after the write, and the write made again
+    /// if the answer has changed: whoever writes last has then seen the latest change, so that none is overwritten by an older one.
+    pub fn follow(&self, why: Shut, is_shut: impl Fn() -> bool) {
+        let mut shut = is_shut();
+        loop {
+            if shut {
+                self.shut(why);
+            } else {
+                self.reopen(why);
+            }
+            let now = is_shut();
+            if now == shut {
+                return;
+            }
+            shut = now;
+        }
     }
 
     /// Is it shut for this reason?
@@ -155,13 +196,13 @@ mod tests {
         let g = Gate::new(Some(2));
         assert_eq!((g.enter(), g.enter(), g.enter()), (Ok(0), Ok(1), Err(Exclusion::ConnectionLimit)));
         g.shut(Shut::Draining);
-        g.shut(Shut::BreakerOpen);
+        g.shut(Shut::Guarded);
         assert_eq!(g.refusal(), Some(Exclusion::Draining));
         assert!(!g.leave());
         assert!(g.leave(), "the last one out of a shut gate is told");
         g.reopen(Shut::Draining);
         assert_eq!(g.enter(), Err(Exclusion::BreakerOpen));
-        g.reopen(Shut::BreakerOpen);
+        g.reopen(Shut::Guarded);
         g.set_limit(None);
         assert_eq!(g.enter(), Ok(0));
         assert_eq!((g.enter_at(0), g.enter_at(1), g.in_flight()), (Ok(false), Ok(true), 2));

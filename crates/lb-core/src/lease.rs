@@ -1,7 +1,7 @@
 //! A lease is the accounting of one request.
 
 use crate::state::BackendState;
-use lb_types::{Nanos, Outcome};
+use lb_types::{Nanos, Outcome, Pass};
 use std::sync::Arc;
 
 /// One request on one backend: counted in when it was made, counted out when it is completed or dropped.
@@ -12,12 +12,13 @@ use std::sync::Arc;
 pub struct Lease {
     backend: Option<Arc<BackendState>>,
     started: Nanos,
+    pass: Pass,
     counted: bool,
 }
 
 impl Lease {
-    pub(crate) fn new(backend: Arc<BackendState>, started: Nanos, counted: bool) -> Self {
-        Self { backend: Some(backend), started, counted }
+    pub(crate) fn new(backend: Arc<BackendState>, started: Nanos, counted: bool, pass: Pass) -> Self {
+        Self { backend: Some(backend), started, pass, counted }
     }
 
     /// The backend that was picked.
@@ -37,7 +38,7 @@ impl Lease {
     #[inline]
     pub fn complete(mut self, outcome: Outcome) {
         if let Some(b) = self.backend.take() {
-            b.left(outcome, self.started, self.counted);
+            b.left(outcome, self.started, self.counted, self.pass);
         }
     }
 }
@@ -46,7 +47,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         if let Some(b) = self.backend.take() {
-            b.abandoned(self.started, self.counted);
+            b.abandoned(self.started, self.counted, self.pass);
         }
     }
 }

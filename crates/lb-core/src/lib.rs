@@ -40,7 +40,10 @@ pub mod histogram;
 mod latency;
 pub mod lease;
 mod levels;
+pub mod load;
 pub mod load_tree;
+#[cfg(feature = "orca")]
+pub mod orca;
 mod policy;
 pub mod pool;
 mod ramp;

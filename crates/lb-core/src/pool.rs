@@ -4,7 +4,7 @@
 //! all changes made so far, while the others wait for it or find their change already published (a group commit). So a
 //! thousand health verdicts in a row cost a few snapshots, not a thousand, and when a call returns its change is visible.
 
-use crate::build::{self, Kept};
+use crate::build::{self, Entry, Kept};
 use crate::context::PickContext;
 use crate::error::{PoolError, SelectError};
 use crate::explain::Explanation;
@@ -16,8 +16,14 @@ use crate::shared::{Hooks, PoolWatcher, Shared};
 use crate::snapshot::Snapshot;
 use crate::writer::Writer;
 use arc_swap::{ArcSwap, Cache, Guard};
-use lb_types::{Backend, BackendId, BackendPatch, Clock, HealthSink, Nanos, RequestInfo};
+use lb_types::{
+    AgentReport, AgentSink, Backend, BackendId, BackendPatch, Clock, GuardFactory, HealthSink, Nanos,
+    RequestInfo,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// So long after it was due, a pick maintains the pool itself: nobody else does.
+const UNATTENDED: Nanos = Nanos::from_secs(1);
 
 /// One change to a pool; several can be applied as one generation.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,8 +144,30 @@ impl Pool {
         backends: Vec<Backend>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PoolError> {
+        Self::build(settings, backends, clock, None)
+    }
+
+    /// As [`new`](Self::new), with a guard before each backend: what `guards` makes of its id when it is added.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_guards(
+        settings: PoolSettings,
+        backends: Vec<Backend>,
+        clock: Arc<dyn Clock>,
+        guards: Arc<GuardFactory>,
+    ) -> Result<Self, PoolError> {
+        Self::build(settings, backends, clock, Some(guards))
+    }
+
+    fn build(
+        settings: PoolSettings,
+        backends: Vec<Backend>,
+        clock: Arc<dyn Clock>,
+        guards: Option<Arc<GuardFactory>>,
+    ) -> Result<Self, PoolError> {
         settings.check()?;
-        let shared = Arc::new(Shared::new(clock));
+        let shared = Arc::new(Shared::new(clock, guards));
         let mut writer = Writer::new(settings);
         let changes: Vec<_> = backends.into_iter().map(Change::Add).collect();
         // No ramp at process start: all are equally cold.
@@ -161,6 +189,11 @@ impl Pool {
     #[inline]
     pub fn acquire(&self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
         let snapshot = self.0.current.load();
+        if cx.now >= snapshot.due + UNATTENDED {
+            drop(snapshot);
+            self.maintain();
+            return self.0.current.load().acquire(cx);
+        }
         snapshot.acquire(cx).or_else(|e| self.0.acquire_newer(snapshot.generation(), cx, e))
     }
 
@@ -215,7 +248,7 @@ impl Pool {
             w.apply(changes, &self.0.shared, Some(now))?;
             w.version
         };
-        Ok(self.publish(version))
+        Ok(self.publish_change(version))
     }
 
     /// Adds a backend.
@@ -284,25 +317,59 @@ impl Pool {
             w.version += 1;
             w.version
         };
-        Ok(self.publish(version))
+        Ok(self.publish_change(version))
     }
 
-    /// Moves slow-start ramps on. Gives the time at which to call again, or `None` when nobody ramps. Call it also after
-    /// the [`PoolWatcher`] was told of a change.
+    /// Takes out the backends (`true`), or puts them back (`false`), that passive detection has judged; gives the generation in which
+    /// that is visible. Ids that are not known are ignored. Where nobody else is eligible, ejected backends are used all the same.
+    pub fn set_ejected(&self, changes: &[(BackendId, bool)]) -> u64 {
+        let now = self.now();
+        let version = {
+            let mut w = lock(&self.0.writer);
+            let slow_start = w.settings.slow_start.is_some();
+            for (id, ejected) in changes {
+                w.alter(id, |e| {
+                    let changed = std::mem::replace(&mut e.ejected, *ejected) != *ejected;
+                    if changed && !ejected {
+                        e.recover(now, slow_start);
+                    }
+                    changed
+                });
+            }
+            w.version
+        };
+        self.publish_change(version)
+    }
+
+    /// A backend's guard was changed by hand (a breaker was forced open, say): from the return on the pool goes by it. Unknown ids are
+    /// ignored.
+    pub fn guard_changed(&self, id: &BackendId) {
+        let state = self.0.current.load().get(id).map(|m| m.state().clone());
+        if let Some(state) = state {
+            state.guard_moved(self.now());
+            self.maintain();
+        }
+    }
+
+    /// Moves slow-start ramps on and takes in what guards say. Gives the time at which to call again, or `None` when nothing is due.
+    /// Call it also when the [`PoolWatcher`] was asked for attention.
     pub fn maintain(&self) -> Option<Nanos> {
         let now = self.now();
-        let (next, version) = {
+        let (step, version) = {
             let mut w = lock(&self.0.writer);
-            let step = w.settings.slow_start.as_ref().map(ramp::step)?;
-            if w.entries.iter().all(|e| e.ramp_from.is_none()) {
-                return None;
+            let followed = w.follow_guards(now);
+            let step = w.settings.slow_start.as_ref().map(ramp::step);
+            let ramping = |w: &Writer| w.entries.iter().any(|e| e.ramp_from.is_some());
+            let ramped = step.is_some() && ramping(&w);
+            if ramped {
+                w.end_ramps(now);
             }
-            w.version += 1;
-            w.end_ramps(now);
-            (w.entries.iter().any(|e| e.ramp_from.is_some()).then_some(now + step), w.version)
+            w.version += u64::from(followed || ramped);
+            (step.filter(|_| ramping(&w)).map(|step| now + step), w.version)
         };
         self.publish(version);
-        next
+        let due = Some(self.0.current.load().due).filter(|&due| due != Nanos::MAX);
+        [step, due].into_iter().flatten().min()
     }
 
     /// Who is told of changes. Once; `false` if somebody is told already.
@@ -315,6 +382,27 @@ impl Pool {
         self.0.shared.set_hook(Hooks::WAITERS, waiting);
     }
 
+    /// Changes one entry and publishes that, if `change` says that it did change.
+    fn alter(&self, id: &BackendId, change: impl FnOnce(&mut Entry, Nanos, bool) -> bool) {
+        let now = self.now();
+        let version = {
+            let mut w = lock(&self.0.writer);
+            let slow_start = w.settings.slow_start.is_some();
+            if !w.alter(id, |e| change(e, now, slow_start)) {
+                return;
+            }
+            w.version
+        };
+        self.publish_change(version);
+    }
+
+    /// As [`publish`](Self::publish), and asks for maintenance: somebody may be on a ramp now.
+    fn publish_change(&self, version: u64) -> u64 {
+        let generation = self.publish(version);
+        self.0.shared.attention();
+        generation
+    }
+
     /// Makes version `version` (or a later one) visible; gives the generation.
     fn publish(&self, version: u64) -> u64 {
         let mut p = lock(&self.0.publisher);
@@ -322,7 +410,8 @@ impl Pool {
             return self.0.current.load().generation();
         }
         let (entries, settings, version, gates) = {
-            let w = lock(&self.0.writer);
+            let mut w = lock(&self.0.writer);
+            w.follow_guards(self.now());
             w.hook(&self.0.shared);
             (w.entries.clone(), w.settings.clone(), w.version, w.gates())
         };
@@ -341,23 +430,33 @@ impl Pool {
 
 impl HealthSink for Pool {
     fn set_healthy(&self, id: &BackendId, healthy: bool) {
-        let now = self.now();
-        let version = {
-            let mut w = lock(&self.0.writer);
-            let ramps = w.settings.slow_start.is_some();
-            let Some(e) = w.entries.iter_mut().find(|e| e.spec.id == *id) else { return };
+        self.alter(id, |e, now, slow_start| {
             if e.healthy == healthy {
-                return;
+                return false;
             }
             e.healthy = healthy;
-            e.ramp_from = (healthy && ramps).then_some(now);
+            e.ramp_from = None;
             if healthy {
-                // What it took while it was failing says nothing of what it takes now.
-                e.state.forget_latency();
+                e.recover(now, slow_start);
             }
-            w.version += 1;
-            w.version
-        };
-        self.publish(version);
+            true
+        });
     }
+}
+
+impl AgentSink for Pool {
+    fn agent_report(&self, id: &BackendId, report: AgentReport) {
+        self.alter(id, |e, now, slow_start| {
+            let (before, was_out) = (e.agent, is_out_by_agent(e));
+            e.agent = report.over(before);
+            if was_out && !is_out_by_agent(e) {
+                e.recover(now, slow_start);
+            }
+            e.agent != before
+        });
+    }
+}
+
+fn is_out_by_agent(e: &Entry) -> bool {
+    e.agent.up == Some(false) || e.is_in_maintenance()
 }

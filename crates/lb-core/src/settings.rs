@@ -32,6 +32,8 @@ pub enum Algorithm {
     RingHash(Hashing),
     /// `rendezvous`: highest random weight (Thaler & Ravishankar 1998), O(backends) a pick.
     Rendezvous(Hashing),
+    /// `adaptive`: by what backends report of their load, their latency and requests in flight.
+    Adaptive(Adaptive),
 }
 
 impl Algorithm {
@@ -49,6 +51,7 @@ impl Algorithm {
             Self::Maglev(_) => "maglev",
             Self::RingHash(_) => "ring-hash",
             Self::Rendezvous(_) => "rendezvous",
+            Self::Adaptive(_) => "adaptive",
         }
     }
 
@@ -58,7 +61,7 @@ impl Algorithm {
     }
 
     /// Every algorithm with its default options.
-    pub fn all() -> [Self; 11] {
+    pub fn all() -> [Self; 12] {
         [
             Self::RoundRobin,
             Self::WeightedRoundRobin,
@@ -71,6 +74,7 @@ impl Algorithm {
             Self::Maglev(Hashing::default()),
             Self::RingHash(Hashing::default()),
             Self::Rendezvous(Hashing::default()),
+            Self::Adaptive(Adaptive::default()),
         ]
     }
 }
@@ -128,6 +132,34 @@ pub struct PeakEwma {
 impl Default for PeakEwma {
     fn default() -> Self {
         Self { decay: Duration::from_secs(10), default_rtt: Duration::from_millis(30) }
+    }
+}
+
+/// Options of `adaptive`. Names and defaults of the first three are those of gRPC's proposal A58.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adaptive {
+    /// How long a backend must have reported before its weight counts (`blackout_period`), default 10 s.
+    pub blackout_period: Duration,
+    /// How long a report counts (`weight_expiration_period`), default 180 s.
+    pub weight_expiration_period: Duration,
+    /// What one error per request adds to a backend's utilization (`error_utilization_penalty`), default 1.0; 0: nothing.
+    pub error_utilization_penalty: f64,
+    /// In this time the average latency forgets all but 1/e of what it was (`decay`), default 10 s.
+    pub decay: Duration,
+    /// What a backend is taken to need (`default_rtt`) while its first request is under way, default 30 ms.
+    pub default_rtt: Duration,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        let PeakEwma { decay, default_rtt } = PeakEwma::default();
+        Self {
+            blackout_period: Duration::from_secs(10),
+            weight_expiration_period: Duration::from_secs(180),
+            error_utilization_penalty: 1.0,
+            decay,
+            default_rtt,
+        }
     }
 }
 
@@ -246,8 +278,18 @@ impl PoolSettings {
             Algorithm::LeastResponseTime(o) if o.window.is_zero() => {
                 refuse("response_time_window", &"0s", "must be longer than nothing")
             }
-            Algorithm::PeakEwma(o) if o.decay.is_zero() => {
+            Algorithm::PeakEwma(PeakEwma { decay, .. }) | Algorithm::Adaptive(Adaptive { decay, .. })
+                if decay.is_zero() =>
+            {
                 refuse("decay", &"0s", "must be longer than nothing")
+            }
+            Algorithm::Adaptive(o) if o.weight_expiration_period.is_zero() => {
+                refuse("weight_expiration_period", &"0s", "must be longer than nothing")
+            }
+            Algorithm::Adaptive(o)
+                if !(o.error_utilization_penalty >= 0.0 && o.error_utilization_penalty.is_finite()) =>
+            {
+                refuse("error_utilization_penalty", &o.error_utilization_penalty, "must be 0 or more")
             }
             Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) => {
                 match h.balance_factor {

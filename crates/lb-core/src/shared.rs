@@ -1,18 +1,21 @@
 //! What all backends of a pool share, and what survives every snapshot: the clock, the cursor, the load tree, the total.
 
+use crate::load::Reports;
 use crate::load_tree::LoadTree;
 use crate::state::BackendState;
 use arc_swap::ArcSwapOption;
-use lb_types::Clock;
+use lb_types::{Clock, GuardFactory};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, OnceLock};
 
-/// Told when something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
-/// [`crate::Pool::set_waiters`] is on) the end of a request. Called on the request path: it must be quick and must not call back
-/// into the pool.
+/// Told of what happens in a pool. Called on the request path: it must be quick and must not call back into the pool.
 pub trait PoolWatcher: Send + Sync + 'static {
-    /// Look again.
+    /// Something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
+    /// [`crate::Pool::set_waiters`] is on) the end of a request.
     fn changed(&self);
+
+    /// [`crate::Pool::maintain`] may have something to do: the pool was changed, or a guard.
+    fn attention(&self);
 }
 
 /// What the end of a lease has to do beyond counting: one word, read once.
@@ -30,6 +33,8 @@ impl Hooks {
     pub(crate) const HISTOGRAM: u32 = 8;
     /// Somebody waits for a request to end.
     pub(crate) const WAITERS: u32 = 16;
+    /// Load reports are wanted (the algorithm weighs by them).
+    pub(crate) const REPORTS: u32 = 32;
 
     #[inline]
     pub(crate) fn has(self, hook: u32) -> bool {
@@ -52,6 +57,8 @@ impl<T> std::ops::Deref for Alone<T> {
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
+    /// Makes what stands before a backend.
+    pub(crate) guards: Option<Arc<GuardFactory>>,
     hooks: AtomicU32,
     pub(crate) decay_ms: AtomicU32,
     pub(crate) window_ms: AtomicU32,
@@ -59,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) samples: AtomicU32,
     /// What a backend without an average is taken to need.
     pub(crate) default_rtt_us: AtomicU32,
+    pub(crate) reports: Reports,
     tree: ArcSwapOption<LoadTree>,
     watcher: OnceLock<Arc<dyn PoolWatcher>>,
     /// Where round robin stands.
@@ -68,14 +76,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, guards: Option<Arc<GuardFactory>>) -> Self {
         Self {
             clock,
+            guards,
             hooks: AtomicU32::new(0),
             decay_ms: AtomicU32::new(10_000),
             window_ms: AtomicU32::new(60_000),
             samples: AtomicU32::new(10),
             default_rtt_us: AtomicU32::new(30_000),
+            reports: Reports::default(),
             tree: ArcSwapOption::empty(),
             watcher: OnceLock::new(),
             cursor: Alone::default(),
@@ -104,6 +114,12 @@ impl Shared {
     pub(crate) fn changed(&self) {
         if let Some(w) = self.watcher.get() {
             w.changed();
+        }
+    }
+
+    pub(crate) fn attention(&self) {
+        if let Some(w) = self.watcher.get() {
+            w.attention();
         }
     }
 

@@ -13,7 +13,7 @@ use crate::settings::PoolSettings;
 use crate::shared::Shared;
 use crate::state::BackendState;
 use foldhash::HashMap;
-use lb_types::{BackendId, Exclusion};
+use lb_types::{AgentReport, BackendId, Exclusion, Nanos, Pass};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -28,6 +28,8 @@ pub struct Member {
     pub(crate) exclusion: Option<Exclusion>,
     pub(crate) level: Option<u16>,
     pub(crate) healthy: bool,
+    pub(crate) ejected: bool,
+    pub(crate) agent: AgentReport,
     pub(crate) backup: bool,
 }
 
@@ -42,9 +44,19 @@ impl Member {
         self.weight
     }
 
-    /// The verdict of active health checks.
+    /// The verdict of active health checks and of its agent.
     pub fn is_healthy(&self) -> bool {
         self.healthy
+    }
+
+    /// Did passive detection take it out for a while?
+    pub fn is_ejected(&self) -> bool {
+        self.ejected
+    }
+
+    /// What its agent has said of it so far.
+    pub fn agent(&self) -> AgentReport {
+        self.agent
     }
 
     /// Is it a backup?
@@ -52,7 +64,8 @@ impl Member {
         self.backup
     }
 
-    /// Why it would get no request now (limits included); `None`: it may get one. Panic is not considered.
+    /// Why it would get no request now (limits included); `None`: it may get one. That the whole level may be desperate (panic, or
+    /// nobody left but ejected ones) is not considered.
     pub fn exclusion(&self) -> Option<Exclusion> {
         self.exclusion.or_else(|| self.state.refusal())
     }
@@ -60,10 +73,11 @@ impl Member {
 
 /// Backends of one priority and zone (or the backups), with a policy of their own.
 pub(crate) struct Level {
-    /// Who may be picked, by member index: the eligible ones, or in panic also the unhealthy.
+    /// Who may be picked, by member index: the eligible ones, and those of whom one reason is overlooked.
     pub(crate) candidates: Box<[u32]>,
     pub(crate) policy: Box<dyn Policy>,
-    pub(crate) panic: bool,
+    /// The reason that is overlooked for want of better backends: `Unhealthy` in panic, `Ejected` where nobody else is left.
+    pub(crate) overlooks: Option<Exclusion>,
     /// Its share of the traffic, percent, after spill-over.
     pub(crate) load: u32,
 }
@@ -73,7 +87,7 @@ pub(crate) struct Level {
 pub(crate) struct View<'a> {
     pub(crate) members: &'a [Member],
     pub(crate) candidates: &'a [u32],
-    pub(crate) panic: bool,
+    pub(crate) overlooks: Option<Exclusion>,
     pub(crate) shared: &'a Shared,
 }
 
@@ -89,8 +103,8 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn is_usable(&self, member: u32, cx: &PickContext<'_>) -> bool {
         let m = &self.members[member as usize];
-        (m.exclusion.is_none() || (self.panic && m.exclusion == Some(Exclusion::Unhealthy)))
-            && m.state.gate.refusal().is_none()
+        (m.exclusion.is_none() || m.exclusion == self.overlooks)
+            && m.state.refusal_at(cx.now).is_none()
             && cx.refusal(m.state.slot()).is_none()
     }
 
@@ -117,6 +131,8 @@ pub struct Snapshot {
     pub(crate) settings: Arc<PoolSettings>,
     /// Whether the algorithm hashes a key: then a request's level follows from its key, too.
     pub(crate) keyed: bool,
+    /// When the first of the breakers that are open here lets probes through: then another snapshot is due.
+    pub(crate) due: Nanos,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -147,14 +163,30 @@ impl Snapshot {
 
     /// Is active health ignored in some level?
     pub fn is_panicking(&self) -> bool {
-        self.levels.iter().any(|l| l.panic && l.load > 0)
+        self.overlooks(Exclusion::Unhealthy)
+    }
+
+    /// Are ejections ignored, since they have taken the last that was usable?
+    pub fn ignores_ejections(&self) -> bool {
+        self.overlooks(Exclusion::Ejected)
+    }
+
+    /// Whom a request would be let in at now, as far as a look can tell; those included that are called upon only because nobody better is
+    /// left. O(backends).
+    pub fn usable(&self) -> impl Iterator<Item = &Member> {
+        let candidates = self.levels.iter().flat_map(|l| l.candidates.iter());
+        candidates.map(|&m| &self.members[m as usize]).filter(|m| m.state.refusal().is_none())
+    }
+
+    fn overlooks(&self, why: Exclusion) -> bool {
+        self.levels.iter().any(|l| l.overlooks == Some(why) && l.load > 0)
     }
 
     fn view<'a>(&'a self, level: &'a Level) -> View<'a> {
         View {
             members: &self.members,
             candidates: &level.candidates,
-            panic: level.panic,
+            overlooks: level.overlooks,
             shared: &self.shared,
         }
     }
@@ -166,16 +198,16 @@ impl Snapshot {
     #[inline]
     pub fn acquire(&self, cx: &mut PickContext<'_>) -> Result<Lease, SelectError> {
         match self.pick(cx) {
-            Some(member) => Ok(self.lease(member, cx)),
+            Some((member, pass)) => Ok(self.lease(member, pass, cx)),
             None => Err(self.refusal(cx)),
         }
     }
 
     #[inline]
-    fn lease(&self, member: u32, cx: &PickContext<'_>) -> Lease {
+    fn lease(&self, member: u32, pass: Pass, cx: &PickContext<'_>) -> Lease {
         let backend = self.members[member as usize].state.clone();
         let counted = backend.entered();
-        Lease::new(backend, cx.now, counted)
+        Lease::new(backend, cx.now, counted, pass)
     }
 
     /// What [`acquire`](Self::acquire) would do with this context, with every candidate's part in it; counts nothing in and moves
@@ -183,10 +215,10 @@ impl Snapshot {
     pub fn explain(&self, cx: &PickContext<'_>) -> Explanation {
         let mut recorder = Recorder::default();
         let mut recording = cx.recording(&mut recorder);
-        let picked = self.pick(&mut recording);
+        let picked = self.pick(&mut recording).map(|(member, _)| member);
         let error = picked.is_none().then(|| self.refusal(&recording).to_string());
         let key = recording.key.filter(|_| self.keyed);
-        let mut candidates: Vec<_> = self.members.iter().map(|m| self.candidate(m, cx)).collect();
+        let mut candidates: Vec<_> = (0..self.members.len()).map(|i| self.candidate(i, cx)).collect();
         for &(i, why) in &recorder.refused {
             candidates[i as usize].excluded.get_or_insert(why);
         }
@@ -212,6 +244,7 @@ impl Snapshot {
             algorithm: self.settings.algorithm.name(),
             generation: self.generation,
             panic: self.is_panicking(),
+            ignores_ejections: self.ignores_ejections(),
             key,
             candidates,
             picked: picked.map(|p| self.members[p as usize].state.id().clone()),
@@ -219,22 +252,24 @@ impl Snapshot {
         }
     }
 
-    fn candidate(&self, m: &Member, cx: &PickContext<'_>) -> Candidate {
+    fn candidate(&self, i: usize, cx: &PickContext<'_>) -> Candidate {
+        let m = &self.members[i];
         Candidate {
             id: m.state.id().clone(),
             weight: m.weight,
             in_flight: m.state.in_flight(),
-            excluded: self.excluded(m, cx),
+            excluded: self.excluded(i, cx),
             score: None,
         }
     }
 
     /// Why this member may not take this request.
-    fn excluded(&self, m: &Member, cx: &PickContext<'_>) -> Option<Exclusion> {
-        let panic = m.level.is_some_and(|l| self.levels[usize::from(l)].panic);
-        let built = m.exclusion.filter(|&e| !(panic && e == Exclusion::Unhealthy));
+    fn excluded(&self, i: usize, cx: &PickContext<'_>) -> Option<Exclusion> {
+        let m = &self.members[i];
+        let is_candidate = |l: u16| self.levels[usize::from(l)].candidates.binary_search(&(i as u32)).is_ok();
+        let built = m.exclusion.filter(|_| !m.level.is_some_and(is_candidate));
         let slot = m.state.slot();
-        built.or_else(|| m.state.refusal()).or_else(|| cx.refusal(slot))
+        built.or_else(|| m.state.refusal_at(cx.now)).or_else(|| cx.refusal(slot))
     }
 
     #[cold]
@@ -243,23 +278,23 @@ impl Snapshot {
             return SelectError::NoBackends;
         }
         let mut counts = ExclusionCounts::default();
-        for m in &self.members {
+        for i in 0..self.members.len() {
             // A member that turned usable since the pick looked was at a limit then.
-            counts.add(self.excluded(m, cx).unwrap_or(Exclusion::ConnectionLimit));
+            counts.add(self.excluded(i, cx).unwrap_or(Exclusion::ConnectionLimit));
         }
         SelectError::NoneUsable(counts)
     }
 
     /// The pick: the index of a member whose gate let the request in (with a recorder: would have).
     #[inline]
-    fn pick(&self, cx: &mut PickContext<'_>) -> Option<u32> {
+    fn pick(&self, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
         let first = match &*self.levels {
             [] => return None,
             [_] => 0,
             _ => self.draw_level(cx),
         };
-        if let Some(member) = self.pick_in(first, cx) {
-            return Some(member);
+        if let Some(picked) = self.pick_in(first, cx) {
+            return Some(picked);
         }
         self.pick_elsewhere(first, cx)
     }
@@ -283,11 +318,11 @@ impl Snapshot {
 
     /// Nobody in the request's own level: the other levels in order, backups last; then those that were tried before.
     #[cold]
-    fn pick_elsewhere(&self, first: usize, cx: &mut PickContext<'_>) -> Option<u32> {
+    fn pick_elsewhere(&self, first: usize, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
         let others = (0..self.levels.len()).filter(|&l| l != first);
         for level in others {
-            if let Some(member) = self.pick_in(level, cx) {
-                return Some(member);
+            if let Some(picked) = self.pick_in(level, cx) {
+                return Some(picked);
             }
         }
         if cx.is_fresh() {
@@ -302,7 +337,7 @@ impl Snapshot {
     }
 
     #[inline]
-    fn pick_in(&self, level: usize, cx: &mut PickContext<'_>) -> Option<u32> {
+    fn pick_in(&self, level: usize, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
         let l = &self.levels[level];
         if let Some(r) = &mut cx.recorder {
             r.levels.push(level);
@@ -313,8 +348,8 @@ impl Snapshot {
         let view = self.view(l);
         for _ in 0..RE_PICKS {
             let Some(choice) = l.policy.pick(&view, cx) else { break };
-            if self.enter(choice, cx) {
-                return Some(choice.member);
+            if let Some(pass) = self.enter(choice, cx) {
+                return Some((choice.member, pass));
             }
         }
         self.scan(&view, cx)
@@ -322,43 +357,40 @@ impl Snapshot {
 
     /// Counts the request in, if the choice still stands.
     #[inline]
-    fn enter(&self, choice: Choice, cx: &mut PickContext<'_>) -> bool {
+    fn enter(&self, choice: Choice, cx: &mut PickContext<'_>) -> Option<Pass> {
         let state = &self.members[choice.member as usize].state;
         if cx.refusal(state.slot()).is_some() {
-            return false;
+            return None;
         }
         if let Some(r) = &mut cx.recorder {
-            return match state.gate.refusal() {
-                None => true,
+            return match state.refusal_at(cx.now) {
+                None => Some(Pass(0)),
                 Some(why) => {
                     r.refused.push((choice.member, why));
-                    false
+                    None
                 }
             };
         }
-        match choice.seen {
-            None => state.gate.enter().is_ok(),
-            Some(seen) => state.gate.enter_at(seen) == Ok(true),
-        }
+        state.enter(choice.seen, cx.now)
     }
 
     /// Re-picks are used up: never refuse while one candidate is usable. O(candidates).
     #[cold]
-    fn scan(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<u32> {
+    fn scan(&self, view: &View<'_>, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
         if self.keyed {
             // A key that its table found no usable member for keeps its backend, too: highest random weight.
             let key = cx.key_or_random();
             let draw = |m: u32| mix(key ^ mix(self.members[m as usize].state.uid()));
             let usable = view.candidates.iter().copied().filter(|&m| view.is_usable(m, cx));
             let member = usable.max_by_key(|&m| draw(m))?;
-            if self.enter(Choice { member, seen: None }, cx) {
-                return Some(member);
+            if let Some(pass) = self.enter(Choice { member, seen: None }, cx) {
+                return Some((member, pass));
             }
         }
         let start = below(cx.random(), view.candidates.len());
-        (start..view.candidates.len())
-            .chain(0..start)
-            .map(|i| view.candidates[i])
-            .find(|&member| view.is_usable(member, cx) && self.enter(Choice { member, seen: None }, cx))
+        (start..view.candidates.len()).chain(0..start).map(|i| view.candidates[i]).find_map(|member| {
+            let pass = view.is_usable(member, cx).then(|| self.enter(Choice { member, seen: None }, cx));
+            pass.flatten().map(|pass| (member, pass))
+        })
     }
 }

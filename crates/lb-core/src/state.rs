@@ -3,11 +3,12 @@
 use crate::gate::{Gate, Shut};
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::latency::{PeakEwma, Samples, penalty};
+use crate::load::{Load, Reported};
 use crate::load_tree;
 use crate::shared::{Hooks, Shared};
-use arc_swap::{ArcSwap, Guard};
-use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Nanos, Outcome};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use arc_swap::{ArcSwap, Guard as Loaded};
+use lb_types::{Backend, BackendId, BackendUrl, Exclusion, Guard, LoadReport, Nanos, Outcome, Pass, Stance};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
 /// One backend's counters, gate and latencies. What every request touches stands first, beside the `Arc`'s own counts (16
@@ -22,12 +23,16 @@ pub struct BackendState {
     /// The weight that the load tree divides by, the bits of an `f32`; 0: not a candidate of the tree's level.
     pub(crate) tree_weight: AtomicU32,
     slot: u32,
+    guard: Option<Arc<dyn Guard>>,
+    /// What the pool was last told of the guard's stance.
+    told: AtomicU8,
     /// Successes that are not in `histogram`.
     succeeded: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
     ewma: PeakEwma,
     samples: OnceLock<Box<Samples>>,
+    load: OnceLock<Box<Load>>,
     uid: u64,
     id: BackendId,
     url: BackendUrl,
@@ -45,7 +50,10 @@ impl std::fmt::Debug for BackendState {
 
 impl BackendState {
     pub(crate) fn new(spec: Arc<Backend>, slot: u32, uid: u64, shared: Arc<Shared>) -> Self {
+        let guard = shared.guards.as_ref().and_then(|make| make(&spec.id));
         Self {
+            guard,
+            told: AtomicU8::new(0),
             gate: Gate::default(),
             ttfb_sum_us: AtomicU64::new(0),
             shared,
@@ -57,6 +65,7 @@ impl BackendState {
             cancelled: AtomicU64::new(0),
             ewma: PeakEwma::default(),
             samples: OnceLock::new(),
+            load: OnceLock::new(),
             uid,
             id: spec.id.clone(),
             url: spec.url.clone(),
@@ -86,7 +95,7 @@ impl BackendState {
     }
 
     /// What was configured, as of the latest change.
-    pub fn spec(&self) -> Guard<Arc<Backend>> {
+    pub fn spec(&self) -> Loaded<Arc<Backend>> {
         self.spec.load()
     }
 
@@ -101,7 +110,101 @@ impl BackendState {
 
     /// Why a request would be refused at this moment, whatever the snapshot says.
     pub fn refusal(&self) -> Option<Exclusion> {
-        self.gate.refusal()
+        match self.gate.refusal() {
+            Some(Exclusion::BreakerOpen) => self.refusal_guarded(self.shared.clock.now()),
+            other => other,
+        }
+    }
+
+    /// The same, by the caller's clock.
+    #[inline]
+    pub(crate) fn refusal_at(&self, now: Nanos) -> Option<Exclusion> {
+        match self.gate.refusal() {
+            Some(Exclusion::BreakerOpen) => self.refusal_guarded(now),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn refusal_guarded(&self, now: Nanos) -> Option<Exclusion> {
+        if self.stance(now).lets_pass() {
+            self.gate.refusal_past_guard()
+        } else {
+            Some(Exclusion::BreakerOpen)
+        }
+    }
+
+    /// What stands before this backend, if anything does.
+    pub fn guard(&self) -> Option<&Arc<dyn Guard>> {
+        self.guard.as_ref()
+    }
+
+    /// What the guard would say at `now`.
+    pub(crate) fn stance(&self, now: Nanos) -> Stance {
+        self.guard.as_ref().map_or(Stance::Clear, |g| g.stance(now))
+    }
+
+    /// Asks guard and gate to let a request in; with `seen`, only while exactly so many are in. `None`: not let in.
+    #[inline]
+    pub(crate) fn enter(&self, seen: Option<u32>, now: Nanos) -> Option<Pass> {
+        let pass = match &self.guard {
+            None => Pass(0),
+            Some(guard) => guard.admit(now)?,
+        };
+        let entered = match seen {
+            None => self.gate.enter().map(|_| true),
+            Some(seen) => self.gate.enter_at(seen),
+        };
+        match entered {
+            Ok(true) => Some(pass),
+            Err(Exclusion::BreakerOpen) => self.enter_guarded(pass, seen, now),
+            _ => {
+                self.turned_away(pass, now);
+                None
+            }
+        }
+    }
+
+    /// The guard has let this request pass though it does not let pass everybody.
+    #[cold]
+    fn enter_guarded(&self, pass: Pass, seen: Option<u32>, now: Nanos) -> Option<Pass> {
+        if self.gate.enter_past_guard(seen) == Ok(true) {
+            // A probe took a permit, or began a half-open time.
+            self.guard_moved(now);
+            return Some(pass);
+        }
+        self.turned_away(pass, now);
+        None
+    }
+
+    /// The gate did not let in whom the guard had let pass.
+    fn turned_away(&self, pass: Pass, now: Nanos) {
+        self.settle(pass, Outcome::Cancelled { after: Nanos::ZERO }, now);
+    }
+
+    #[inline]
+    fn settle(&self, pass: Pass, outcome: Outcome, now: Nanos) {
+        if let Some(guard) = &self.guard
+            && guard.settle(pass, outcome, now)
+        {
+            self.guard_moved(now);
+        }
+    }
+
+    /// The guard's stance may have changed: the gate, the load tree and the pool are told.
+    #[cold]
+    pub(crate) fn guard_moved(&self, now: Nanos) {
+        self.gate.follow(Shut::Guarded, || self.stance(now) != Stance::Clear);
+        self.touch_tree();
+        let class = match self.stance(now) {
+            Stance::Clear => 0,
+            Stance::Probing { .. } => 1,
+            Stance::Refusing { .. } => 2,
+        };
+        if self.told.swap(class, SeqCst) != class {
+            self.shared.changed();
+            self.shared.attention();
+        }
     }
 
     /// Counters and averages of this moment.
@@ -139,10 +242,51 @@ impl BackendState {
         if let Some(samples) = self.samples.get() {
             samples.forget();
         }
+        if let Some(load) = self.load.get() {
+            load.forget();
+        }
     }
 
     pub(crate) fn prepare_samples(&self) {
         self.samples.get_or_init(Box::default);
+    }
+
+    pub(crate) fn prepare_load(&self) {
+        self.load.get_or_init(Box::default);
+    }
+
+    /// Does the pool's algorithm weigh by what backends report? Else [`report`](Self::report) is for nothing.
+    #[inline]
+    pub fn wants_reports(&self) -> bool {
+        self.shared.hooks().has(Hooks::REPORTS)
+    }
+
+    /// What the backend says of its load. How its requests end it need not be asked: the leases say it.
+    pub fn report(&self, report: &LoadReport, now: Nanos) {
+        if let Some(load) = self.load.get() {
+            self.shared.reports.record(load, report, now);
+        }
+    }
+
+    /// The weight of its last report, if it counts at this time: see [`crate::load`].
+    #[inline]
+    pub fn reported_weight(&self, now: Nanos) -> Option<f64> {
+        self.reported(now).map(|r| r.weight)
+    }
+
+    #[inline]
+    pub(crate) fn reported(&self, now: Nanos) -> Option<Reported> {
+        self.shared.reports.weight_of(self.load.get()?, now)
+    }
+
+    /// A report is doubted while the last request failed.
+    #[inline]
+    fn doubt(&self, outcome: Outcome) {
+        if let Some(load) = self.load.get()
+            && !matches!(outcome, Outcome::Cancelled { .. })
+        {
+            load.doubt(matches!(outcome, Outcome::Failure { .. }));
+        }
     }
 
     /// The peak EWMA in µs; `None` before the first sample.
@@ -158,7 +302,7 @@ impl BackendState {
     /// What the load tree sorts by: requests in flight (this one included) per weight; last if it may not be picked.
     pub(crate) fn load_key(&self) -> u32 {
         let weight = f32::from_bits(self.tree_weight.load(SeqCst));
-        if weight == 0.0 || self.gate.refusal().is_some() {
+        if weight == 0.0 || self.refusal().is_some() {
             return load_tree::CLOSED;
         }
         load_tree::key(self.gate.in_flight(), weight)
@@ -188,8 +332,12 @@ impl BackendState {
 
     /// Ends a request. `counted`: it had been counted into the pool's total.
     #[inline]
-    pub(crate) fn left(&self, outcome: Outcome, started: Nanos, counted: bool) {
+    pub(crate) fn left(&self, outcome: Outcome, started: Nanos, counted: bool, pass: Pass) {
         let hooks = self.shared.hooks();
+        self.settle(pass, outcome, started + outcome.elapsed());
+        if hooks.has(Hooks::REPORTS) {
+            self.doubt(outcome);
+        }
         match outcome {
             Outcome::Success { ttfb } => {
                 // The histogram's own count is the count of successes: one write less a request.
@@ -235,9 +383,9 @@ impl BackendState {
 
     /// Ends a request whose lease was dropped.
     #[cold]
-    pub(crate) fn abandoned(&self, started: Nanos, counted: bool) {
+    pub(crate) fn abandoned(&self, started: Nanos, counted: bool, pass: Pass) {
         let after = self.shared.clock.now() - started;
-        self.left(Outcome::Cancelled { after }, started, counted);
+        self.left(Outcome::Cancelled { after }, started, counted, pass);
     }
 
     fn observe(&self, sample: Nanos, now: Nanos) {

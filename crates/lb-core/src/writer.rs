@@ -5,10 +5,10 @@ use crate::error::PoolError;
 use crate::gate::Shut;
 use crate::pool::Change;
 use crate::ramp;
-use crate::settings::{Algorithm, PoolSettings};
+use crate::settings::{Adaptive, Algorithm, PeakEwma, PoolSettings};
 use crate::shared::{Hooks, Shared};
 use crate::state::BackendState;
-use lb_types::{Backend, BackendId, Nanos};
+use lb_types::{Backend, BackendId, Nanos, Stance};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -71,7 +71,7 @@ impl Writer {
                     let slot = self.slot();
                     self.uids += 1;
                     let state = Arc::new(BackendState::new(spec.clone(), slot, self.uids, shared.clone()));
-                    Entry { state, spec, healthy: true, draining, ramp_from }
+                    Entry::new(state, spec, draining, ramp_from)
                 }
             };
             self.entries.push(entry);
@@ -106,19 +106,46 @@ impl Writer {
         }
     }
 
+    /// Asks every guard. Whose breaker has closed comes back as one that has recovered. `true`: somebody is let pass, or refused, who was
+    /// not before. O(backends).
+    pub(crate) fn follow_guards(&mut self, now: Nanos) -> bool {
+        let refusing = |s: Stance| matches!(s, Stance::Refusing { .. });
+        let slow_start = self.settings.slow_start.is_some();
+        let mut changed = false;
+        for e in self.entries.iter_mut().filter(|e| e.state.guard().is_some()) {
+            let before = std::mem::replace(&mut e.stance, e.state.stance(now));
+            changed |= refusing(before) != refusing(e.stance);
+            if e.stance == Stance::Clear && before != Stance::Clear {
+                e.recover(now, slow_start);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Changes one entry by `change`, which says whether it did; `false`: there is no such id, or nothing to change.
+    pub(crate) fn alter(&mut self, id: &BackendId, change: impl FnOnce(&mut Entry) -> bool) -> bool {
+        let changed = self.entries.iter_mut().find(|e| e.spec.id == *id).is_some_and(change);
+        self.version += u64::from(changed);
+        changed
+    }
+
     /// Sets what the end of a lease has to do, before a snapshot relies on it.
     pub(crate) fn hook(&self, shared: &Shared) {
         let a = &self.settings.algorithm;
         shared.set_hook(Hooks::HISTOGRAM, self.settings.latency_histograms);
-        shared
-            .set_hook(Hooks::LATENCY, matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_)));
+        let measures =
+            matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_) | Algorithm::Adaptive(_));
+        shared.set_hook(Hooks::LATENCY, measures);
+        shared.set_hook(Hooks::REPORTS, matches!(a, Algorithm::Adaptive(_)));
         let bounded = matches!(a, Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) if h.balance_factor.is_some());
         shared.set_hook(Hooks::TOTAL, bounded);
         let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
         match a {
-            Algorithm::PeakEwma(o) => {
-                shared.decay_ms.store(ms(o.decay), Relaxed);
-                let us = u32::try_from(o.default_rtt.as_micros()).unwrap_or(u32::MAX);
+            Algorithm::PeakEwma(PeakEwma { decay, default_rtt })
+            | Algorithm::Adaptive(Adaptive { decay, default_rtt, .. }) => {
+                shared.decay_ms.store(ms(*decay), Relaxed);
+                let us = u32::try_from(default_rtt.as_micros()).unwrap_or(u32::MAX);
                 shared.default_rtt_us.store(us, Relaxed);
             }
             Algorithm::LeastResponseTime(o) => {
@@ -130,11 +157,17 @@ impl Writer {
             }
             _ => {}
         }
+        if let Algorithm::Adaptive(o) = a {
+            shared.reports.set(o);
+            for e in &self.entries {
+                e.state.prepare_load();
+            }
+        }
     }
 
     /// The gates that must be shut once nobody is sent there any more.
     pub(crate) fn gates(&self) -> Gates {
-        let of = |e: &Entry| (e.state.clone(), e.draining, e.spec.disabled);
+        let of = |e: &Entry| (e.state.clone(), e.is_draining(), e.spec.disabled || e.is_in_maintenance());
         let gone = self.gone.iter().map(|s| (s.clone(), false, true));
         Gates(self.entries.iter().map(of).chain(gone).filter(|(s, d, x)| is_to_change(s, *d, *x)).collect())
     }

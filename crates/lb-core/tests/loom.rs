@@ -117,6 +117,50 @@ fn enter_at_lets_in_one_of_two_that_saw_the_same() {
     });
 }
 
+/// Two threads change what stands before the gate and carry that into it, in whatever order: the gate ends as the last change has it.
+#[test]
+fn a_gate_that_follows_its_guard_misses_no_change() {
+    model(Some(4), || {
+        let gate = Arc::new(Gate::new(None));
+        let refusing = Arc::new(AtomicUsize::new(0));
+        let change = |to: usize| {
+            let (gate, refusing) = (gate.clone(), refusing.clone());
+            move || {
+                refusing.store(to, SeqCst);
+                gate.follow(Shut::Guarded, || refusing.load(SeqCst) != 0);
+            }
+        };
+        let other = thread::spawn(change(1));
+        change(0)();
+        other.join().unwrap();
+        assert_eq!(gate.is_shut(Shut::Guarded), refusing.load(SeqCst) != 0);
+    });
+}
+
+/// Whom the guard has let pass is counted in past it, and the limit still holds.
+#[test]
+fn past_the_guard_the_limit_holds() {
+    model(None, || {
+        let gate = Arc::new(Gate::new(Some(1)));
+        let visit = {
+            let gate = gate.clone();
+            move || {
+                let entered = gate.enter_past_guard(None) == Ok(true);
+                if entered {
+                    assert_eq!(gate.in_flight(), 1, "two are in");
+                    gate.leave();
+                }
+                entered
+            }
+        };
+        let other = thread::spawn(visit.clone());
+        gate.shut(Shut::Guarded);
+        let mine = visit();
+        assert!(mine | other.join().unwrap());
+        assert_eq!(gate.enter(), Err(Exclusion::BreakerOpen));
+    });
+}
+
 /// Least connections over two gates: look at both, enter the emptier one only as it was seen.
 #[test]
 fn two_threads_never_sit_on_one_backend_while_the_other_is_idle() {

@@ -3,6 +3,7 @@
 //! What can go wrong in one check is another matter: see `check::CheckError`.
 
 use lb_types::BackendId;
+use std::path::PathBuf;
 
 /// A health checker refuses what it was told or asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,14 @@ pub enum HealthCheckError {
         /// What would be right.
         reason: &'static str,
     },
+    /// The pattern of `expected_body` is no regular expression, or too large a one.
+    #[error("health_check.expected_body: \"{pattern}\" is no good regular expression: {reason}")]
+    BadRegex {
+        /// The pattern, at most 80 characters of it.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One backend, with its override, cannot be checked.
     #[error("backend \"{id}\": {error}")]
     Backend {
@@ -27,13 +36,13 @@ pub enum HealthCheckError {
         #[source]
         error: Box<HealthCheckError>,
     },
-    /// HTTP over TLS. Refused when it is set up, so that it cannot pass for an unhealthy backend.
-    #[error(
-        "https health checks are not built yet (asked for {url}): use type = \"tcp\", or enabled = false for this backend"
-    )]
-    HttpsNotBuilt {
-        /// The backend's URL.
-        url: String,
+    /// The file of `tls.ca` cannot be used.
+    #[error("health_check.tls.ca = {path:?}: {reason}")]
+    BadCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The crate was compiled without what the settings ask for.
     #[error("{what} need the cargo feature \"{feature}\" of lb-health, which this build has not")]

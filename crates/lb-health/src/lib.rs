@@ -1,21 +1,25 @@
-//! Is it up? Active health checks with thresholds, jitter and events.
+//! Is it up, and what traffic does it want? Active health checks with thresholds, jitter and events; agent checks.
 //!
-//! A `HealthChecker` checks a set of backends on a schedule or when asked, keeps a status of each, and tells every change of
-//! verdict to a sink (a pool, say), to callbacks and to a stream of events. What it decides by is pure and usable alone.
+//! A `HealthChecker` checks a set of backends on a schedule or when asked, keeps a status of each, and tells every result and every
+//! change of verdict to a sink (a pool, say), the latter also to callbacks and to a stream of events. An `AgentChecker` asks backends'
+//! agents and hands on what they say. What they decide by is pure and usable alone.
 //!
 //! | module | what it holds | needs |
 //! |---|---|---|
 //! | [`hysteresis`] | rise and fall: results in, verdicts out | – |
 //! | [`schedule`] | when the next check is due | – |
+//! | [`outlier`] | passive detection: who fails the requests it gets | – |
+//! | [`agent`] | what agents say of their backends: settings, `AgentChecker` | `runtime` for the latter |
 //! | [`HealthCheck`], [`Plan`] | settings, their bounds, and what one backend makes of them | – |
 #![cfg_attr(
     feature = "runtime",
-    doc = "| [`check`] | one check: the `Check` trait, TCP, HTTP | `runtime`, `http` |"
+    doc = "| [`check`] | one check: the `Check` trait, TCP, custom, HTTP, gRPC, TLS | `runtime`, `http`, `grpc`, `tls` |"
 )]
 #![cfg_attr(feature = "runtime", doc = "| [`runner`] | the tokio shell: `HealthChecker` | `runtime` |")]
 //!
-//! Features: `http` (the default) has everything; `runtime` leaves out HTTP checks and hyper; without either only the pure parts
-//! are built, which know no tokio and no clock. `serde` derives `Serialize` for statuses and events.
+//! Features: `http` (the default) has HTTP checks; `grpc` has gRPC checks; `tls` lets both speak TLS; `runtime` alone has TCP and custom
+//! checks and agents; without any only the pure parts are built, which know no tokio and no clock. `regex` alone lets those refuse a bad
+//! pattern. `serde` derives `Serialize` for statuses and events. What a build lacks is refused when it is set.
 //!
 #![cfg_attr(feature = "runtime", doc = "```")]
 #![cfg_attr(not(feature = "runtime"), doc = "```ignore")]
@@ -46,25 +50,41 @@
 //! # }
 //! ```
 //!
-//! Not here yet: a look at the answer's body, HTTPS, gRPC, custom checks by a closure, and passive detection. What the settings
-//! cannot ask for yet they do not have; an `https` backend with an HTTP check is refused when it is set.
+//! It lacks client certificates, HTTP/2 for HTTP checks, and shared verdicts among several processes.
 
+pub mod agent;
 #[cfg(feature = "runtime")]
 pub mod check;
+mod elsewhere;
 mod error;
+mod expect;
 pub mod hysteresis;
+#[cfg(feature = "runtime")]
+mod outbox;
+pub mod outlier;
 mod plan;
 #[cfg(feature = "runtime")]
 pub mod runner;
 pub mod schedule;
+#[cfg(feature = "runtime")]
+mod scheduler;
 mod settings;
 #[cfg_attr(not(feature = "runtime"), allow(dead_code))] // the runner's, but pure: tested in every build
 mod track;
 mod validate;
 
+#[cfg(feature = "runtime")]
+pub use agent::AgentChecker;
+pub use agent::{AgentCheck, AgentCheckError};
+#[cfg(feature = "runtime")]
+pub use check::custom::HealthReport;
 pub use error::HealthCheckError;
+pub use expect::{EXPECTED_BODY_BYTES_MAX, validate_expected_body};
+pub use lb_types::ExpectedBody;
 pub use plan::{Plan, Target};
 #[cfg(feature = "runtime")]
 pub use runner::{EVENTS_CAPACITY, HealthChecker, HealthCheckerBuilder, NoSink, RunningChecker};
-pub use settings::{CheckKind, HealthCheck, HttpCheck};
-pub use validate::{CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, OWN_HEADERS, PATH_BYTES_MAX, SHORTEST};
+pub use settings::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, TlsCheck};
+pub use validate::{
+    CONCURRENT_MAX, JITTER_PERCENT_MAX, LONGEST, OWN_HEADERS, PATH_BYTES_MAX, SERVICE_BYTES_MAX, SHORTEST,
+};

@@ -4,7 +4,9 @@
 //! program that sets them in code gets the same errors.
 
 use crate::error::bad;
-use crate::{CheckKind, HealthCheck, HealthCheckError, HttpCheck};
+use crate::{CheckKind, GrpcCheck, HealthCheck, HealthCheckError, HttpCheck, TlsCheck, expect};
+use lb_types::BackendUrl;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Shorter intervals and time-outs are taken for mistakes: they would be a load of their own.
@@ -17,6 +19,8 @@ pub const JITTER_PERCENT_MAX: u8 = 50;
 pub const CONCURRENT_MAX: usize = 4096;
 /// The longest path, in bytes; servers commonly accept 8 KiB for the whole request head.
 pub const PATH_BYTES_MAX: usize = 4096;
+/// The longest name of a gRPC service, in bytes.
+pub const SERVICE_BYTES_MAX: usize = 256;
 
 /// Headers (in lower case) that say how the message is framed or the connection used: the checker's own business.
 pub const OWN_HEADERS: [&str; 6] =
@@ -46,11 +50,57 @@ impl HealthCheck {
         if !(1..=CONCURRENT_MAX).contains(&self.max_concurrent) {
             return Err(bad("max_concurrent", self.max_concurrent.to_string(), "it must be from 1 to 4096"));
         }
+        self.tls.validate()?;
         match &self.kind {
             CheckKind::Http(http) => http.validate(),
+            CheckKind::Grpc(grpc) => grpc.validate(),
+            CheckKind::Tcp if self.tls != TlsCheck::default() => {
+                Err(bad("tls", format!("{:?}", self.tls), "a tcp check connects and does no more"))
+            }
             CheckKind::Tcp => Ok(()),
         }
     }
+}
+
+impl TlsCheck {
+    /// Looks at every setting; the file of `ca` is read when backends are set.
+    ///
+    /// # Errors
+    /// [`HealthCheckError::BadSetting`], as [`HealthCheck::validate`].
+    pub fn validate(&self) -> Result<(), HealthCheckError> {
+        match &self.server_name {
+            Some(name) if !is_host(name) => {
+                Err(bad("tls.server_name", format!("{name:?}"), "it must be a host name or an IP address"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GrpcCheck {
+    /// Looks at every setting.
+    ///
+    /// # Errors
+    /// [`HealthCheckError::BadSetting`], as [`HealthCheck::validate`].
+    pub fn validate(&self) -> Result<(), HealthCheckError> {
+        if self.service.len() > SERVICE_BYTES_MAX {
+            return Err(bad(
+                "service",
+                format!("{} bytes", self.service.len()),
+                "it must be 256 bytes at most",
+            ));
+        }
+        if self.service.chars().any(char::is_control) {
+            return Err(bad("service", format!("{:?}", self.service), "it has a control character"));
+        }
+        Ok(())
+    }
+}
+
+/// An IP address or a name, with nothing around it.
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+        || !text.contains([':', '/', '@', '[']) && BackendUrl::http(text, 1).is_ok()
 }
 
 impl HttpCheck {
@@ -98,6 +148,12 @@ impl HttpCheck {
                 ));
             }
         }
+        if let Some(expected) = &self.expected_body {
+            if self.method == "HEAD" {
+                return Err(bad("expected_body", format!("{expected:?}"), "an answer to HEAD has no body"));
+            }
+            expect::validate_expected_body(expected)?;
+        }
         self.headers.iter().try_for_each(|(name, value)| {
             if name.is_empty() || !name.bytes().all(is_token_byte) {
                 return Err(bad("headers", format!("{name:?}"), "this is no header's name"));
@@ -126,6 +182,7 @@ fn is_path_or_query_byte(b: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_types::ExpectedBody;
 
     fn with(change: impl FnOnce(&mut HealthCheck, &mut HttpCheck)) -> HealthCheck {
         let (mut check, mut http) = (HealthCheck::default(), HttpCheck::default());
@@ -139,6 +196,9 @@ mod tests {
         for good in [
             HealthCheck::default(),
             HealthCheck::tcp(),
+            HealthCheck::grpc(""),
+            HealthCheck::grpc("shop.v1.Cart"),
+            HealthCheck::default().tls(TlsCheck::always().server_name("::1").ca("/none")),
             HealthCheck::http("/a/%20b?c=d&e=/?"),
             HealthCheck::tcp().interval(SHORTEST).timeout(LONGEST).thresholds(1, u32::MAX).jitter_percent(50),
             with(|_, h| h.expected_status = vec![100..=399, 503..=503]),
@@ -173,10 +233,27 @@ mod tests {
             (with(|_, h| h.method = "G T".into()), "method", "\"G T\""),
             (with(|_, h| h.method = "get".into()), "method", "\"get\""),
             (with(|_, h| h.method = "CONNECT".into()), "method", "\"CONNECT\""),
+            (HealthCheck::tcp().tls(TlsCheck::always()), "tls", "enabled: Some(true)"),
+            (with(|c, _| c.tls.server_name = Some("a:1".into())), "tls.server_name", "\"a:1\""),
+            (HealthCheck::grpc("x".repeat(257)), "service", "257 bytes"),
+            (HealthCheck::grpc("a\n"), "service", "\"a\\n\""),
             (with(|_, h| h.expected_status = vec![]), "expected_status", "[]"),
             (with(|_, h| h.expected_status = vec![300..=200]), "expected_status", "300-200"),
             (with(|_, h| h.expected_status = vec![100..=100]), "expected_status", "100-100"),
             (with(|_, h| h.expected_status = vec![200..=600]), "expected_status", "200-600"),
+            (
+                with(|_, h| h.expected_body = Some(ExpectedBody::Contains(String::new()))),
+                "expected_body",
+                "\"\"",
+            ),
+            (
+                with(|_, h| {
+                    h.method = "HEAD".into();
+                    h.expected_body = Some(ExpectedBody::Exact("OK".into()));
+                }),
+                "expected_body",
+                "OK",
+            ),
             (with(|_, h| h.headers = vec![("a b".into(), "c".into())]), "headers", "\"a b\""),
             (with(|_, h| h.headers = vec![("Connection".into(), "close".into())]), "headers", "Connection"),
             (with(|_, h| h.headers = vec![("X-A".into(), "a\r\nb: c".into())]), "headers", "\"X-A\""),

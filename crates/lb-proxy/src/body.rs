@@ -117,8 +117,13 @@ impl<B: RequestBody> Body for ProxyBody<B> {
 impl<B: RequestBody> Streaming<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.body.poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.armed = false;
+                if let (Some(trailers), Some(lease)) = (frame.trailers_mut(), &self.lease) {
+                    self.worker.hear_trailers(trailers, lease.backend(), &self.watch);
+                    // They are the end: hyper asks for nothing after them.
+                    self.finish();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {

@@ -24,7 +24,7 @@ use http::{Request, Response};
 use lb_balancer::SelectOptions;
 use lb_breaker::Retry;
 use lb_core::{BackendState, Lease, PickContext, SelectError};
-use lb_types::{Exclusion, FailureKind, Nanos, Outcome};
+use lb_types::{FailureKind, Nanos, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -118,7 +118,7 @@ impl<B: RequestBody> Proxy<B> {
                 retry.made();
             }
             // What is seldom is boxed: it would make every request's own state larger.
-            let ended = match hedge {
+            let mut ended = match hedge {
                 None => self.attempt(lease.backend(), &mut outgoing, policy, cx.now, watch).await,
                 Some(delay) => {
                     let journey =
@@ -126,6 +126,9 @@ impl<B: RequestBody> Proxy<B> {
                     Box::pin(self.hedged(journey, &mut lease, delay)).await
                 }
             };
+            if let Ok(response) = &mut ended {
+                w.hear_head(response.headers_mut(), lease.backend(), watch);
+            }
             let ended = match ended {
                 Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
                     return Ok(self.hand_on(response, lease, outgoing.settle(), client, watch));
@@ -220,15 +223,7 @@ impl<B: RequestBody> Proxy<B> {
     /// Is a backend usable that is not among those? As far as a look can tell; the pick decides.
     fn another_is_usable(&self, tried: &[u64]) -> bool {
         let snapshot = self.worker().balancer.pool().snapshot();
-        let panic = snapshot.is_panicking();
-        snapshot.members().iter().any(|m| {
-            let usable = match m.exclusion() {
-                None => true,
-                Some(Exclusion::Unhealthy) => panic && m.state().refusal().is_none(),
-                Some(_) => false,
-            };
-            usable && !tried.contains(&m.state().uid())
-        })
+        snapshot.usable().any(|m| !tried.contains(&m.state().uid()))
     }
 
     /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that

@@ -18,11 +18,13 @@
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
+//! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
 //! retries or accounting.
 
+mod agent;
 mod attempt;
 mod body;
 mod engine;
@@ -32,6 +34,7 @@ mod forward;
 mod framing;
 mod headers;
 mod hedge;
+mod load_report;
 mod outgoing;
 mod proxy;
 mod record;
@@ -47,6 +50,7 @@ mod tower;
 mod upload;
 mod upstream;
 
+pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};

@@ -1,5 +1,6 @@
 //! What the data plane is told. `Default` is the documented default.
 
+use crate::agent::AgentHeader;
 use crate::retry::RetryPolicy;
 use lb_breaker::FallbackResponse;
 use std::fmt;
@@ -99,6 +100,8 @@ pub struct ProxySettings {
     pub max_idle_per_backend: usize,
     /// How long an idle connection is kept; default 30 s.
     pub max_idle_time: Duration,
+    /// The response header in which trusted backends may announce weight, drain or maintenance; default none.
+    pub agent_header: Option<AgentHeader>,
 }
 
 impl Default for ProxySettings {
@@ -113,6 +116,7 @@ impl Default for ProxySettings {
             preserve_host: true,
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),
+            agent_header: None,
         }
     }
 }

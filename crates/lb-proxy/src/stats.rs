@@ -79,6 +79,10 @@ counters! {
     upstream_errors,
     /// Backends that did not answer in time.
     upstream_timeouts,
+    /// Load reports (`endpoint-load-metrics`) of backends that could not be read.
+    load_reports_malformed,
+    /// Agent reports in response headers that could not be read.
+    agent_reports_malformed,
 }
 
 impl ProxyStatsSnapshot {

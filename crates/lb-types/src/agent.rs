@@ -63,6 +63,18 @@ impl AgentReport {
     }
 }
 
+/// What is known of one backend's agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct AgentStatus {
+    /// What it said last, by itself: what that did not mention is in earlier reports.
+    pub last_report: Option<AgentReport>,
+    /// When it said so, in Unix milliseconds.
+    pub last_seen: Option<u64>,
+    /// What went wrong when it was asked last; `None` when nothing did. What it said before stays in force.
+    pub last_error: Option<String>,
+}
+
 /// A text is no agent report: the word that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{word}\" is not a word of an agent report")]

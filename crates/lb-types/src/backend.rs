@@ -1,8 +1,7 @@
 //! What a user says of one backend.
 
-use crate::{BackendId, BackendUrl};
+use crate::{AgentOverride, BackendId, BackendUrl, HealthCheckOverride};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// One backend, as it was configured or discovered.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +19,8 @@ pub struct Backend {
     pub metadata: BTreeMap<String, String>,
     /// What differs from the pool's health check.
     pub health_check: Option<HealthCheckOverride>,
+    /// What differs from the pool's agent check.
+    pub agent: Option<AgentOverride>,
     /// Takes no requests at all.
     pub disabled: bool,
     /// Serves only when no primary is usable.
@@ -38,6 +39,7 @@ impl Backend {
             max_connections: None,
             metadata: BTreeMap::new(),
             health_check: None,
+            agent: None,
             disabled: false,
             backup: false,
             priority: 0,
@@ -72,6 +74,13 @@ impl Backend {
         self
     }
 
+    /// Sets what differs from the pool's agent check.
+    #[must_use]
+    pub fn agent(mut self, agent: AgentOverride) -> Self {
+        self.agent = Some(agent);
+        self
+    }
+
     /// Takes no requests at all.
     #[must_use]
     pub fn disabled(mut self, disabled: bool) -> Self {
@@ -94,27 +103,6 @@ impl Backend {
     }
 }
 
-/// What of its pool's health check one backend has otherwise. `None` keeps the pool's setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HealthCheckOverride {
-    /// `false`: this backend is not checked and counts as healthy.
-    pub enabled: Option<bool>,
-    /// The path to ask for.
-    pub path: Option<String>,
-    /// From the start of one check to the next.
-    pub interval: Option<Duration>,
-    /// How long one check may take.
-    pub timeout: Option<Duration>,
-    /// Failures in a row until it is unhealthy.
-    pub unhealthy_threshold: Option<u32>,
-    /// Successes in a row until it is healthy.
-    pub healthy_threshold: Option<u32>,
-    /// Another host to check.
-    pub host: Option<String>,
-    /// Another port to check.
-    pub port: Option<u16>,
-}
-
 /// A change to one backend: `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -129,6 +117,8 @@ pub struct BackendPatch {
     pub metadata: Option<BTreeMap<String, String>>,
     /// Another health check override; `Some(None)` removes it.
     pub health_check: Option<Option<HealthCheckOverride>>,
+    /// Another agent check override; `Some(None)` removes it.
+    pub agent: Option<Option<AgentOverride>>,
     /// Disables or enables it.
     pub disabled: Option<bool>,
     /// Makes it a backup or a primary.
@@ -145,7 +135,8 @@ impl BackendPatch {
 
     /// Applies the patch.
     pub fn apply_to(self, b: &mut Backend) {
-        let Self { url, weight, max_connections, metadata, health_check, disabled, backup, priority } = self;
+        let Self { url, weight, max_connections, metadata, health_check, agent, disabled, backup, priority } =
+            self;
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(v) = value {
                 *field = v;
@@ -156,6 +147,7 @@ impl BackendPatch {
         set(&mut b.max_connections, max_connections);
         set(&mut b.metadata, metadata);
         set(&mut b.health_check, health_check);
+        set(&mut b.agent, agent);
         set(&mut b.disabled, disabled);
         set(&mut b.backup, backup);
         set(&mut b.priority, priority);

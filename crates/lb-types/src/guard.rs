@@ -4,6 +4,7 @@
 //! failures in a row, both) is the business of whoever composes engine and guard.
 
 use crate::{BackendId, Nanos, Outcome};
+use std::any::Any;
 use std::sync::Arc;
 
 /// One admission by a [`Guard`], for one [`Guard::settle`]. What it says is the guard's own.
@@ -14,18 +15,29 @@ pub struct Pass(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stance {
     /// Everybody may pass.
-    Open,
-    /// A probe may pass, and perhaps not a second one: a half-open breaker with permits left.
-    Probing,
+    Clear,
+    /// A bounded number of requests may pass to see how they fare: a half-open breaker.
+    Probing {
+        /// One more may pass now.
+        free: bool,
+    },
     /// Nobody may pass.
     Refusing {
-        /// Until then; `None` where no time is known: held by hand, or all probes are under way.
+        /// Until then; `None`: held by hand.
         until: Option<Nanos>,
     },
 }
 
-/// Stands before one backend. Called on the request path, from many threads: no locks, no waiting.
-pub trait Guard: Send + Sync + 'static {
+impl Stance {
+    /// Whether one request may pass now.
+    pub const fn lets_pass(self) -> bool {
+        matches!(self, Self::Clear | Self::Probing { free: true })
+    }
+}
+
+/// Stands before one backend. Called on the request path, from many threads: no locks, no waiting. Who made a guard finds its own
+/// type again through [`Any`].
+pub trait Guard: Any + Send + Sync {
     /// Lets a request pass, or not (`None`). Every pass comes back to [`settle`](Self::settle), once.
     fn admit(&self, now: Nanos) -> Option<Pass>;
 

@@ -8,6 +8,7 @@
 //! | [`id`] | [`BackendId`] |
 //! | [`url`] | [`BackendUrl`], its parser and [`UrlError`] |
 //! | [`backend`] | [`Backend`], what a user says of one backend, and [`BackendPatch`] |
+//! | [`overrides`] | what one backend has otherwise than its pool: [`HealthCheckOverride`], [`AgentOverride`] |
 //! | [`health`] | [`HealthSink`], [`HealthEvent`], [`HealthStatus`] |
 //! | [`request`] | [`RequestInfo`], what a policy may look at, and [`KeySource`] |
 //! | [`outcome`] | [`Outcome`] of a request and [`FailureKind`] |
@@ -25,18 +26,20 @@ pub mod health;
 pub mod id;
 pub mod load_report;
 pub mod outcome;
+pub mod overrides;
 pub mod request;
 pub mod time;
 pub mod url;
 
-pub use agent::{AgentMode, AgentReport, AgentReportError, AgentSink};
-pub use backend::{Backend, BackendPatch, HealthCheckOverride};
+pub use agent::{AgentMode, AgentReport, AgentReportError, AgentSink, AgentStatus};
+pub use backend::{Backend, BackendPatch};
 pub use exclusion::Exclusion;
 pub use guard::{Guard, GuardFactory, Pass, Stance};
 pub use health::{HealthEvent, HealthSink, HealthStatus};
 pub use id::BackendId;
 pub use load_report::LoadReport;
 pub use outcome::{FailureKind, Outcome};
+pub use overrides::{AgentOverride, ExpectedBody, HealthCheckOverride};
 pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
 #[cfg(feature = "std-clock")]
 pub use time::SystemClock;

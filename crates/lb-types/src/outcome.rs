@@ -25,6 +25,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// From the pick to the verdict.
+    #[inline]
+    pub const fn elapsed(self) -> Nanos {
+        match self {
+            Self::Success { ttfb } => ttfb,
+            Self::Failure { after, .. } | Self::Cancelled { after } => after,
+        }
+    }
+}
+
 /// What went wrong between the balancer and a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]

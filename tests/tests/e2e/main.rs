@@ -12,6 +12,7 @@ mod health;
 mod hedge;
 mod kill_and_revive;
 mod limits;
+mod load_reports;
 mod malformed;
 mod retry;
 mod retry_bodies;

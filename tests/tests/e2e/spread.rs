@@ -97,6 +97,7 @@ fn every_algorithm_serves_from_the_command_line() {
         "maglev",
         "ring-hash",
         "rendezvous",
+        "adaptive",
     ] {
         let run = EdgeLb::options().arg("--algorithm").arg(algorithm).arg("--listen").arg("127.0.0.1:0");
         let lb = backends.iter().fold(run, |run, b| run.arg("--to").arg(b.url())).start();

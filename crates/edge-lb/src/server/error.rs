@@ -53,6 +53,14 @@ pub enum AssembleError {
         /// The pool's name.
         pool: String,
     },
+    /// A pool's agents cannot speak in this header.
+    #[error("pool \"{pool}\": \"{header}\" is no header name")]
+    AgentHeader {
+        /// The pool's name.
+        pool: String,
+        /// What was to be the header.
+        header: String,
+    },
     /// An address for clients cannot be taken, or a worker cannot be started.
     #[error(transparent)]
     Serve(#[from] ServeError),

@@ -1,6 +1,6 @@
-//! What the control plane has to say for itself: health and discovery, in the log.
+//! What the control plane has to say for itself: health, faults and discovery, in the log.
 
-use lb_balancer::LoadBalancer;
+use lb_balancer::{FaultEvent, LoadBalancer};
 use lb_types::HealthEvent;
 use std::future::Future;
 use std::time::Duration;
@@ -17,6 +17,26 @@ pub(super) fn health(balancer: &LoadBalancer) {
             tracing::warn!(%pool, backend = %id, %error, "backend is unhealthy");
         }
         _ => {}
+    });
+}
+
+/// Logs every change of a breaker, every ejection and its end.
+pub(super) fn faults(balancer: &LoadBalancer) {
+    let pool = balancer.name().to_owned();
+    balancer.on_fault(move |event| {
+        let backend = event.id();
+        match event {
+            FaultEvent::BreakerChanged { transition: t, .. } => {
+                tracing::warn!(%pool, %backend, from = %t.from, to = %t.to, reason = %t.reason, "circuit breaker changed");
+            }
+            FaultEvent::BackendEjected(e) => {
+                tracing::warn!(%pool, %backend, cause = %e.cause, times = e.times, "backend is ejected");
+            }
+            FaultEvent::BackendReturned { why, .. } => {
+                tracing::info!(%pool, %backend, reason = %why, "backend is ejected no more");
+            }
+            _ => {}
+        }
     });
 }
 

@@ -50,6 +50,16 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
         ("edge_lb_upstream_errors_total", "Exchanges with a backend that failed.", s.upstream_errors),
         ("edge_lb_upstream_timeouts_total", "Backends that did not answer in time.", s.upstream_timeouts),
+        (
+            "edge_lb_load_reports_malformed_total",
+            "Load reports of backends that could not be read.",
+            s.load_reports_malformed,
+        ),
+        (
+            "edge_lb_agent_reports_malformed_total",
+            "Agent reports in response headers that could not be read.",
+            s.agent_reports_malformed,
+        ),
     ];
     for (name, help, n) in counters {
         out.counter(name, help, &[], n);

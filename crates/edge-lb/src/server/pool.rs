@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 /// How requests go to the pool's backends.
 pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
+    let agent = |header: &String| {
+        let wrong = |_| AssembleError::AgentHeader { pool: name.to_owned(), header: header.clone() };
+        header.parse().map_err(wrong)
+    };
     Ok(ProxySettings {
         connect_timeout: pool.connection_timeout,
         first_byte_timeout: pool.first_byte_timeout,
@@ -18,6 +22,8 @@ pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, A
         total_timeout: pool.total_timeout,
         retry: Arc::new(retry_policy(name, &pool.retry)?),
         preserve_host: pool.preserve_host,
+        fallback: pool.circuit_breaker.as_ref().map(|b| b.fallback.clone()),
+        agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
         ..ProxySettings::default()
     })
 }
@@ -52,6 +58,15 @@ pub(super) fn balancer(name: &str, pool: Pool) -> Result<LoadBalancer, AssembleE
     let mut builder = LoadBalancer::builder().name(name).settings(pool.settings).backends(pool.backends);
     if let Some(check) = pool.health_check {
         builder = builder.health_check(check);
+    }
+    if let Some(agents) = pool.agent_check {
+        builder = builder.agent_check(agents);
+    }
+    if let Some(breaker) = pool.circuit_breaker {
+        builder = builder.circuit_breaker(breaker.settings);
+    }
+    if let Some(detection) = pool.outlier_detection {
+        builder = builder.outlier_detection(detection);
     }
     builder = match pool.discovery {
         None => builder,

@@ -46,6 +46,7 @@ impl Running {
         let admin_address = admin.as_ref().map(Admin::address);
         let stats = server.stats();
         log::health(&balancer);
+        log::faults(&balancer);
         let background = balancer.start()?;
         let log = log::discovery(&balancer).map(|watch| Task(tokio::spawn(watch)));
         let server = server.start()?;

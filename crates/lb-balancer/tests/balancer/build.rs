@@ -23,9 +23,9 @@ fn each_mistake_has_its_own_error_that_names_the_pool() {
         ),
         (
             LoadBalancer::builder()
-                .backend(lb_types::Backend::new("s", "https://a.invalid".parse().unwrap()))
-                .health_check(HealthCheck::default()),
-            "backend \"s\": https health checks are not built yet",
+                .backend(lb_types::Backend::new("s", "unix:/a.sock".parse().unwrap()))
+                .health_check(HealthCheck::default().port(81)),
+            "backend \"s\": health_check.port = 81: a backend on a unix socket has no host",
         ),
     ];
     for (builder, wanted) in cases {

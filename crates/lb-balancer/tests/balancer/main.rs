@@ -3,6 +3,7 @@
 mod build;
 mod discover;
 mod drain;
+mod faults;
 mod health;
 mod members;
 mod running;

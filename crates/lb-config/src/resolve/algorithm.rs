@@ -7,22 +7,21 @@ use lb_core::settings::{Algorithm, Hashing};
 use lb_types::KeySource;
 
 /// Algorithms of the contract that are not built yet, and the capability that brings each.
-const PLANNED: [(&str, &str); 3] = [
-    ("adaptive", "weights from what backends report"),
-    ("geo-based", "geography"),
-    ("geo-aware", "geography"),
-];
+const PLANNED: [(&str, &str); 2] = [("geo-based", "geography"), ("geo-aware", "geography")];
 
 /// Each option and the algorithms that have it.
-const OPTIONS: [(&str, &[&str]); 8] = [
+const OPTIONS: [(&str, &[&str]); 11] = [
     ("key", &["maglev", "ring-hash", "rendezvous"]),
     ("hash_balance_factor", &["maglev", "ring-hash", "rendezvous"]),
     ("ipv4_prefix", &["ip-hash"]),
     ("ipv6_prefix", &["ip-hash"]),
     ("response_time_samples", &["least-response-time"]),
     ("response_time_window", &["least-response-time"]),
-    ("decay", &["peak-ewma"]),
-    ("default_rtt", &["peak-ewma"]),
+    ("decay", &["peak-ewma", "adaptive"]),
+    ("default_rtt", &["peak-ewma", "adaptive"]),
+    ("blackout_period", &["adaptive"]),
+    ("weight_expiration_period", &["adaptive"]),
+    ("error_utilization_penalty", &["adaptive"]),
 ];
 
 /// The algorithm, `None` where none or a wrong one is given.
@@ -50,6 +49,13 @@ pub(super) fn algorithm(field: &Field<'_>) -> Option<Algorithm> {
             set_duration(&mut o.window, &r, "response_time_window");
         }
         Some(Algorithm::PeakEwma(o)) => {
+            set_duration(&mut o.decay, &r, "decay");
+            set_duration(&mut o.default_rtt, &r, "default_rtt");
+        }
+        Some(Algorithm::Adaptive(o)) => {
+            set(&mut o.blackout_period, r.field("blackout_period").duration_or_zero());
+            set_duration(&mut o.weight_expiration_period, &r, "weight_expiration_period");
+            set(&mut o.error_utilization_penalty, r.field("error_utilization_penalty").number(0.0..=1_000.0));
             set_duration(&mut o.decay, &r, "decay");
             set_duration(&mut o.default_rtt, &r, "default_rtt");
         }

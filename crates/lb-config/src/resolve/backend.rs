@@ -1,18 +1,20 @@
 //! One backend, and what must hold among those of one pool.
 
-use super::health::{self, PoolCheck};
-use super::set;
+use super::{OfPool, agent, health, set};
 use crate::node::shorten;
 use crate::reader::Reader;
+use lb_health::{AgentCheck, HealthCheck};
 use lb_types::{Backend, BackendUrl, Scheme};
 use std::collections::HashMap;
+
+/// The checks of the backends' pool.
+pub(super) type Checks<'a> = (OfPool<'a, HealthCheck>, OfPool<'a, AgentCheck>);
 
 /// The longest id: it stands in metrics and in paths of the admin API.
 const ID_MAX: usize = 256;
 
-/// The backends whose `url` and `id` are right, their ids unique. `pool` is what their pool checks, where it is known;
-/// `place` names what they are in.
-pub(super) fn backends(readers: &[Reader<'_>], pool: Option<PoolCheck>, place: &str) -> Vec<Backend> {
+/// The backends whose `url` and `id` are right, their ids unique. `pool` is what their pool checks; `place` names what they are in.
+pub(super) fn backends(readers: &[Reader<'_>], pool: Checks<'_>, place: &str) -> Vec<Backend> {
     let mut seen = HashMap::new();
     let mut out = Vec::with_capacity(readers.len());
     for r in readers {
@@ -34,14 +36,21 @@ pub(super) fn backends(readers: &[Reader<'_>], pool: Option<PoolCheck>, place: &
     out
 }
 
-fn backend(r: &Reader<'_>, pool: Option<PoolCheck>) -> Option<Backend> {
+fn backend(r: &Reader<'_>, pool: Checks<'_>) -> Option<Backend> {
     let url = url(r);
     let id = id(r);
     let weight = r.field("weight").integer(0..=u32::MAX);
     let max_connections = r.field("max_connections").integer(1..=u32::MAX);
     let metadata = r.field("metadata").text_map();
     let checks = r.field("health_check").table();
-    let checks = checks.map(|c| health::overrides(&c, pool, url.as_ref()));
+    if let Some(url) = &url {
+        health::reaches(&r.field("url"), url, pool.0, checks.as_ref());
+    }
+    let checks = checks.map(|c| health::overrides(&c, pool.0));
+    let agent = r.field("agent_check").table().map(|c| agent::overrides(&c, pool.1));
+    if let Some(url) = &url {
+        agent::reaches(&r.field("url"), url, pool.1, agent.as_ref());
+    }
     let disabled = r.field("disabled").boolean();
     let backup = r.field("backup").boolean();
     let priority = r.field("priority").integer(0..=127_u32);
@@ -52,6 +61,7 @@ fn backend(r: &Reader<'_>, pool: Option<PoolCheck>) -> Option<Backend> {
     b.max_connections = max_connections;
     set(&mut b.metadata, metadata);
     b.health_check = checks;
+    b.agent = agent;
     set(&mut b.disabled, disabled);
     set(&mut b.backup, backup);
     set(&mut b.priority, priority);

@@ -1,41 +1,51 @@
 //! Active health checks: a pool's, and what one backend has otherwise.
 
-use super::algorithm::is_token;
-use super::{set, u32_to_usize};
-use crate::node::{Value, shorten};
+use super::http_check::{self, Keys};
+use super::{OfPool, set, u32_to_usize};
+use crate::node::shorten;
 use crate::reader::{Field, Reader};
 use lb_health::{
-    CONCURRENT_MAX, CheckKind, HealthCheck, HttpCheck, JITTER_PERCENT_MAX, LONGEST, PATH_BYTES_MAX, SHORTEST,
+    CONCURRENT_MAX, CheckKind, GrpcCheck, HealthCheck, JITTER_PERCENT_MAX, LONGEST, SERVICE_BYTES_MAX,
+    SHORTEST, TlsCheck,
 };
-use lb_types::{BackendUrl, HealthCheckOverride};
-use std::ops::RangeInclusive;
+use lb_types::{Address, Backend, BackendUrl, HealthCheckOverride, Scheme};
 
-/// Headers that say how the message is framed or the connection used: `lb-health` refuses them, too.
-const OWN_HEADERS: [&str; 6] =
-    ["connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"];
+/// The types of checks, as the file says them.
+const TYPES: [&str; 4] = ["http", "https", "grpc", "tcp"];
 
-/// What backends need to know of their pool's check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PoolCheck {
-    /// The pool has none.
-    Absent,
-    /// It connects only.
-    Tcp,
-    /// It asks for a path.
-    Http,
-}
-
-pub(super) fn check(r: &Reader<'_>) -> (Option<HealthCheck>, PoolCheck) {
+/// A pool's check, switched on or off.
+pub(super) fn check(r: &Reader<'_>) -> HealthCheck {
     let mut check = HealthCheck::default();
-    let tcp = kind(&r.field("type"));
-    if tcp {
-        r.refuse(&["path", "method", "expected_status", "headers"], |key| {
-            format!("`{key}` belongs to an http check, and this one is tcp")
-        });
-        check.kind = CheckKind::Tcp;
-    } else {
-        check.kind = CheckKind::Http(http(r));
+    let kind = r.field("type");
+    // A wrong type was reported; what stands beside it is not called foreign to it.
+    let name = if kind.is_present() { kind.choice(&TYPES.map(|t| (t, t))) } else { Some("http") };
+    let foreign = |keys: &[&str], to: &str| {
+        let Some(name) = name else { return };
+        r.refuse(keys, |key| format!("`{key}` belongs to {to} check, and this one is {name}"));
+    };
+    if name != Some("grpc") {
+        foreign(&["service"], "a grpc");
     }
+    match name {
+        Some("tcp") => {
+            foreign(&http_check::KEYS, "an http");
+            foreign(&["tls"], "an http or grpc");
+            check.kind = CheckKind::Tcp;
+        }
+        Some("grpc") => {
+            foreign(&http_check::KEYS, "an http");
+            check.kind = CheckKind::Grpc(grpc(r));
+            check.tls = tls(r, false);
+        }
+        _ => {
+            let http = http_check::check(http_check::keys(r));
+            http_check::no_body_of_head(r, &http.method, http.expected_body.is_some());
+            check.kind = CheckKind::Http(http);
+            check.tls = tls(r, name == Some("https"));
+        }
+    }
+    check.host = host(&r.field("host"));
+    check.port = r.field("port").integer(1..=u16::MAX);
     set(&mut check.interval, r.field("interval").duration_within(SHORTEST..=LONGEST));
     set(&mut check.timeout, r.field("timeout").duration_within(SHORTEST..=LONGEST));
     set(&mut check.unhealthy_threshold, r.field("unhealthy_threshold").integer(1..=1000));
@@ -45,168 +55,121 @@ pub(super) fn check(r: &Reader<'_>) -> (Option<HealthCheck>, PoolCheck) {
         &mut check.max_concurrent,
         r.field("max_concurrent").integer(1..=CONCURRENT_MAX as u32).map(u32_to_usize),
     );
-    (r.enabled().then_some(check), if tcp { PoolCheck::Tcp } else { PoolCheck::Http })
+    check
 }
 
-/// Whether the check is `tcp`.
-fn kind(field: &Field<'_>) -> bool {
-    if !field.is_present() {
-        return false;
-    }
-    match field.text() {
-        Some("tcp") => true,
-        Some(planned @ ("grpc" | "https")) => {
+fn grpc(r: &Reader<'_>) -> GrpcCheck {
+    let mut grpc = GrpcCheck::default();
+    let field = r.field("service");
+    if let Some(service) = field.text_or_empty() {
+        service.clone_into(&mut grpc.service);
+        if grpc.validate().is_err() {
             field.error(format!(
-                "health check type `{planned}` is not built yet (planned: further health checks)"
+                "`service` must have at most {SERVICE_BYTES_MAX} bytes and no control characters"
             ));
-            false
         }
-        Some("http") | None => false,
-        Some(other) => {
-            field.not_a_choice(other, ["http", "tcp"].into_iter());
-            false
+    }
+    grpc
+}
+
+/// `https`: the check's type says that TLS is spoken.
+fn tls(r: &Reader<'_>, https: bool) -> TlsCheck {
+    let mut tls = if https { TlsCheck::always() } else { TlsCheck::default() };
+    let Some(t) = r.field("tls").table() else { return tls };
+    let enabled = t.field("enabled");
+    match enabled.boolean() {
+        Some(false) if https => {
+            enabled.error("a check of type `https` cannot do without TLS").help("use type = \"http\"");
         }
+        Some(on) => tls.enabled = Some(on),
+        None => {}
+    }
+    set(&mut tls.verify, t.field("verify").boolean());
+    tls.server_name = host(&t.field("server_name"));
+    tls.ca = t.field("ca").text().map(Into::into);
+    tls
+}
+
+/// Records that settings of TLS do nothing: neither the check nor a backend says that TLS is spoken. Only where all backends are known.
+pub(super) fn tls_is_spoken(r: &Reader<'_>, check: &HealthCheck, backends: &[Backend]) {
+    let field = r.field("tls");
+    let https = backends.iter().any(|b| b.url.scheme() == Scheme::Https);
+    if check.tls != TlsCheck::default() && check.tls.enabled.is_none() && !https {
+        field
+            .error("`tls` does nothing: no backend is https")
+            .help("use type = \"https\", or enabled = true in it");
     }
 }
 
-fn http(r: &Reader<'_>) -> HttpCheck {
-    let mut http = HttpCheck::default();
-    set(&mut http.path, path(&r.field("path")));
-    let method = r.field("method");
-    if let Some(m) = method.text() {
-        if m == "CONNECT" {
-            method.error("method \"CONNECT\" asks for a tunnel, not for an answer");
-        } else if is_token(m) && m.bytes().all(|b| !b.is_ascii_lowercase()) {
-            m.clone_into(&mut http.method);
-        } else {
-            let upper = m.to_ascii_uppercase();
-            let help = is_token(&upper).then(|| format!("did you mean \"{upper}\"?"));
-            method.error(format!("bad HTTP method \"{}\"", shorten(m))).maybe_help(help);
+/// What one backend has otherwise than its pool.
+pub(super) fn overrides(r: &Reader<'_>, pool: OfPool<'_, HealthCheck>) -> HealthCheckOverride {
+    let mut keys = Keys::default();
+    match pool {
+        OfPool::Absent => {
+            let message = "this backend's `health_check` changes nothing: its pool has no `health_check`";
+            r.sink.error(r.span, message).help("add health_check = {} to the pool");
         }
-    }
-    set(&mut http.expected_status, statuses(&r.field("expected_status")));
-    headers(&r.field("headers"), &mut http.headers, r);
-    http
-}
-
-/// A path with a query if wanted, as it may stand in a request line.
-fn path(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    if !text.starts_with('/') {
-        let help = format!("did you mean \"/{}\"?", shorten(text));
-        field.error(format!("`path` must start with /, not \"{}\"", shorten(text))).help(help);
-        return None;
-    }
-    // RFC 3986 `pchar`, `/` and `?`.
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/%?".contains(c);
-    if let Some(c) = text.chars().find(|c| !fits(*c)) {
-        let message = format!("`path` has the character {c:?}, which may not stand in a request");
-        let mut utf8 = [0; 4];
-        let escaped: String = c.encode_utf8(&mut utf8).bytes().map(|b| format!("%{b:02X}")).collect();
-        field.error(message).help(format!("write it as {escaped}"));
-        return None;
-    }
-    if text.len() > PATH_BYTES_MAX {
-        field.error(format!("`path` must have at most {PATH_BYTES_MAX} bytes"));
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-/// Adds headers; one of the same name as a default replaces it.
-fn headers(field: &Field<'_>, out: &mut Vec<(String, String)>, r: &Reader<'_>) {
-    for (name, value, span) in field.texts().unwrap_or_default() {
-        let shown = shorten(name);
-        if !is_token(name) {
-            r.sink.error(span, format!("\"{shown}\" is no header name"));
-        } else if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            r.sink.error(span, format!("header `{shown}` is set by the check itself"));
-        } else if value.bytes().any(|b| b != b'\t' && (b < b' ' || b == 0x7F)) {
-            r.sink.error(span, format!("the value of header `{shown}` has a control character"));
-        } else {
-            out.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-            out.push((name.to_owned(), value.to_owned()));
+        OfPool::Of(HealthCheck { kind: kind @ (CheckKind::Tcp | CheckKind::Grpc(_)), .. }) => {
+            let kind = if *kind == CheckKind::Tcp { "tcp" } else { "grpc" };
+            r.refuse(&http_check::KEYS, |key| {
+                format!("`{key}` belongs to an http check, and the pool's is {kind}")
+            });
         }
-    }
-}
-
-/// Statuses and ranges of them, sorted and merged.
-fn statuses(field: &Field<'_>) -> Option<Vec<RangeInclusive<u16>>> {
-    let items = field.list()?;
-    if items.is_empty() {
-        field.error("`expected_status` must have at least one status");
-        return None;
-    }
-    let mut ranges = Vec::with_capacity(items.len());
-    for item in items {
-        let range = match &item.value {
-            Value::Integer(n) => u16::try_from(*n).ok().map(|n| (n, n)),
-            Value::Text(t) => match t.split_once('-') {
-                Some((low, high)) => low.trim().parse().ok().zip(high.trim().parse().ok()),
-                None => t.trim().parse().ok().map(|n| (n, n)),
-            },
-            _ => None,
-        };
-        match range {
-            // 1xx alone could never pass: such answers are interim.
-            Some((low, high)) if low >= 100 && low <= high && (200..=599).contains(&high) => {
-                ranges.push((low, high));
-            }
-            _ => {
-                let help = "a status is a number from 200 to 599, a range is text such as \"200-299\"";
-                field.error_at(item, |found| format!("bad status {found} in `expected_status`")).help(help);
+        _ => {
+            keys = http_check::keys(r);
+            if let OfPool::Of(HealthCheck { kind: CheckKind::Http(http), .. }) = pool {
+                let method = keys.method.as_ref().unwrap_or(&http.method);
+                let expects = keys.expected_body.is_some() || http.expected_body.is_some();
+                if r.field("method").is_present() || r.field("expected_body").is_present() {
+                    http_check::no_body_of_head(r, method, expects);
+                }
             }
         }
-    }
-    ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
-    for (low, high) in ranges {
-        match merged.last_mut() {
-            Some((_, end)) if low <= *end + 1 => *end = high.max(*end),
-            _ => merged.push((low, high)),
-        }
-    }
-    Some(merged.into_iter().map(|(low, high)| low..=high).collect())
-}
-
-/// What one backend has otherwise than its pool. `pool` is `None` where the pool is not known (a discovered backend).
-pub(super) fn overrides(
-    r: &Reader<'_>,
-    pool: Option<PoolCheck>,
-    url: Option<&BackendUrl>,
-) -> HealthCheckOverride {
-    if pool == Some(PoolCheck::Absent) {
-        let message = "this backend's `health_check` changes nothing: its pool has no `health_check`";
-        r.sink.error(r.span, message).help("add health_check = {} to the pool");
-    }
-    if pool == Some(PoolCheck::Tcp) {
-        r.refuse(&["path"], |_| "`path` belongs to an http check, and the pool's is tcp".to_owned());
-    }
-    let host = r.field("host");
-    let port = r.field("port");
-    if let Some(url) = url
-        && matches!(url.address(), lb_types::Address::Unix(_))
-        && port.is_present() != host.is_present()
-    {
-        let (given, missing) = if port.is_present() { (&port, "host") } else { (&host, "port") };
-        given
-            .error(format!("a backend on a unix socket has no `{missing}` of its own to check"))
-            .help(format!("give `{missing}`, too"));
     }
     HealthCheckOverride {
         enabled: r.field("enabled").boolean(),
-        path: path(&r.field("path")),
+        path: keys.path,
+        method: keys.method,
+        expected_status: keys.expected_status,
+        expected_body: keys.expected_body,
+        headers: keys.headers,
         interval: r.field("interval").duration_within(SHORTEST..=LONGEST),
         timeout: r.field("timeout").duration_within(SHORTEST..=LONGEST),
         unhealthy_threshold: r.field("unhealthy_threshold").integer(1..=1000),
         healthy_threshold: r.field("healthy_threshold").integer(1..=1000),
-        host: check_host(&host),
-        port: port.integer(1..=u16::MAX),
+        host: host(&r.field("host")),
+        port: r.field("port").integer(1..=u16::MAX),
     }
 }
 
+/// Records that a check of a backend on a unix socket goes nowhere: half of another address is given, by its pool or (in `own`, its
+/// own table) by itself.
+pub(super) fn reaches(
+    url: &Field<'_>,
+    at: &BackendUrl,
+    pool: OfPool<'_, HealthCheck>,
+    own: Option<&Reader<'_>>,
+) {
+    let pool = match pool {
+        OfPool::Of(check) => (check.host.is_some(), check.port.is_some()),
+        OfPool::Unknown | OfPool::Absent => (false, false),
+    };
+    let own_field = |name| own.map(|r| r.field(name)).filter(Field::is_present);
+    let (host, port) = (own_field("host"), own_field("port"));
+    let (given, missing) = match (host.is_some() || pool.0, port.is_some() || pool.1) {
+        (true, false) => (host, "port"),
+        (false, true) => (port, "host"),
+        _ => return,
+    };
+    if !matches!(at.address(), Address::Unix(_)) {
+        return;
+    }
+    let message = format!("a backend on a unix socket has no `{missing}` of its own to check");
+    given.as_ref().unwrap_or(url).error(message).help(format!("give `{missing}`, too"));
+}
+
 /// An IP address or a name, without a port.
-fn check_host(field: &Field<'_>) -> Option<String> {
+pub(super) fn host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<std::net::IpAddr>().is_ok() {
@@ -216,7 +179,12 @@ fn check_host(field: &Field<'_>) -> Option<String> {
     if !text.contains([':', '/', '@', '[']) && BackendUrl::http(text, 80).is_ok() {
         return Some(text.to_owned());
     }
-    let message = format!("bad `host` \"{}\"", shorten(text));
-    field.error(message).help("it must be an IP address or a name; the port has a key of its own");
+    let message = format!("bad `{}` \"{}\"", field.name(), shorten(text));
+    let help = if field.name() == "host" {
+        "it must be an IP address or a name; the port has a key of its own"
+    } else {
+        "it must be an IP address or a name, without a port"
+    };
+    field.error(message).help(help);
     None
 }

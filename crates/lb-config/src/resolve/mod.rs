@@ -3,21 +3,55 @@
 //! Every function here records what is wrong and goes on with a default, so that one run finds all errors; the value
 //! it returns is used only if none was recorded.
 
+mod agent;
 mod algorithm;
 mod backend;
+mod breaker;
 mod discovery;
 mod health;
+mod http_check;
 mod listener;
+mod outlier;
 mod pool;
 mod retry;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::diagnostic::Sink;
 use crate::node::{Node, Span, Value, shorten};
-use crate::reader::Reader;
+use crate::reader::{Field, Reader};
 use crate::schema;
 use lb_types::Backend;
 use std::time::Duration;
+
+/// What backends need to know of a section of their pool that they may have otherwise.
+#[derive(Debug)]
+enum OfPool<'a, T> {
+    /// The pool is not known (a discovered backend), or its section is wrong.
+    Unknown,
+    /// The pool has none.
+    Absent,
+    /// The pool has this, switched on or off.
+    Of(&'a T),
+}
+
+impl<T> Clone for OfPool<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for OfPool<'_, T> {}
+
+impl<'a, T> OfPool<'a, T> {
+    /// `resolved` is what the section says, if it could be read.
+    fn new(section: &Field<'_>, resolved: Option<&'a T>) -> Self {
+        match resolved {
+            Some(value) => Self::Of(value),
+            None if section.is_present() => Self::Unknown,
+            None => Self::Absent,
+        }
+    }
+}
 
 /// The configuration of a whole file.
 pub(crate) fn config(root: &Node, sink: &Sink<'_>) -> Option<Config> {
@@ -112,7 +146,7 @@ pub(crate) fn backends(root: &Node, sink: &Sink<'_>) -> Option<Vec<Backend>> {
     };
     let r = Reader::new(sink, &schema::BACKENDS_FILE, root, Span::default(), "the file")?;
     let field = r.field("backends").required();
-    Some(backend::backends(&field.tables(), None, "the file"))
+    Some(backend::backends(&field.tables(), (OfPool::Unknown, OfPool::Unknown), "the file"))
 }
 
 /// Sets a field where the file says something valid.

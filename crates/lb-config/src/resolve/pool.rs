@@ -1,14 +1,11 @@
 //! A pool: its settings, and what must hold between them and its backends.
 
-use super::algorithm;
-use super::backend;
-use super::discovery;
-use super::health::{self, PoolCheck};
-use super::retry;
-use super::{set, set_duration};
+use super::{
+    OfPool, agent, algorithm, backend, breaker, discovery, health, outlier, retry, set, set_duration,
+};
 use crate::config::Pool;
 use crate::node::shorten;
-use crate::reader::Reader;
+use crate::reader::{Field, Reader};
 use lb_core::settings::{Algorithm, Locality, PoolSettings, SlowStart};
 use lb_types::Backend;
 
@@ -24,15 +21,16 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     }
     exchange(r, &mut pool);
     let checks = r.field("health_check");
-    let mut pool_check = Some(PoolCheck::Absent);
-    if checks.is_present() {
-        pool_check = None;
-        if let Some(c) = checks.table() {
-            let (check, kind) = health::check(&c);
-            pool.health_check = check;
-            pool_check = Some(kind);
-        }
-    }
+    pool.circuit_breaker = r.field("circuit_breaker").table().and_then(|t| breaker::breaker(&t));
+    pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
+    let section = checks.table();
+    let check = section.as_ref().map(|c| (health::check(c), c.enabled()));
+    let agents = r.field("agent_check");
+    let agent = agents.table().map(|a| (agent::check(&a), a.enabled()));
+    let of_pool = (
+        OfPool::new(&checks, check.as_ref().map(|(check, _)| check)),
+        OfPool::new(&agents, agent.as_ref().map(|(agent, _)| agent)),
+    );
     let discovery = r.field("discovery");
     // A section that is wrong was meant to find something; one that is switched off was not.
     let mut finds = discovery.is_present();
@@ -43,7 +41,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     let list = r.field("backends");
     let readers = list.tables();
     let place = format!("pool `{}`", shorten(name));
-    pool.backends = backend::backends(&readers, pool_check, &place);
+    pool.backends = backend::backends(&readers, of_pool, &place);
+    pool.health_check = check.filter(|(_, enabled)| *enabled).map(|(check, _)| check);
+    pool.agent_check = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| agent);
     if !finds {
         let listed = if list.is_present() { list.len() } else { Some(0) };
         if listed == Some(0) {
@@ -52,6 +52,12 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
         }
         if listed == Some(pool.backends.len()) {
             usable(r, &pool, &place);
+            if let (Some(section), Some(check)) = (&section, &pool.health_check) {
+                health::tls_is_spoken(section, check, &pool.backends);
+            }
+            if let Some(check) = &pool.agent_check {
+                agent::somebody(&agents, check, &pool.backends);
+            }
         }
     }
     pool
@@ -105,8 +111,10 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
     }
     let tracking = r.field("connection_tracking");
     if tracking.boolean() == Some(false) {
-        let counts =
-            matches!(algorithm, A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_));
+        let counts = matches!(
+            algorithm,
+            A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_) | A::Adaptive(_)
+        );
         let bounded = matches!(algorithm, A::Maglev(h) | A::RingHash(h) | A::Rendezvous(h) if h.balance_factor.is_some());
         let message = if counts {
             format!("`connection_tracking` cannot be off: `{name}` needs it")
@@ -117,6 +125,33 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
         };
         tracking.error(message).help("remove the key: tracking is always on");
     }
+}
+
+/// Headers that a response cannot do without: none of them is an agent's to speak in.
+const NOT_AN_AGENTS: [&str; 7] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "location",
+    "set-cookie",
+    "transfer-encoding",
+];
+
+/// The name in lower case.
+fn agent_header(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    if !algorithm::is_token(name) || name.len() > 256 {
+        field.error(format!("\"{}\" is no header name", shorten(name)));
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    if NOT_AN_AGENTS.contains(&&*name) {
+        let message = format!("`agent_header` cannot be {name}: the header is taken out of every response");
+        field.error(message).help("use a header of your own, such as X-Agent");
+        return None;
+    }
+    Some(name)
 }
 
 /// Time-outs, retries and what is sent on.
@@ -135,4 +170,5 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         }
     }
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
+    pool.agent_header = agent_header(&r.field("agent_header"));
 }

@@ -1,6 +1,7 @@
 //! One backend, and where more of them are found.
 
 use super::Default::{Required, Text, Value};
+use super::agent::BACKEND_AGENT_CHECK;
 use super::health::BACKEND_HEALTH_CHECK;
 use super::proof::*;
 use super::{Key, Kind, Section};
@@ -49,6 +50,12 @@ pub(super) static BACKEND: Section = Section {
             Kind::Table(&BACKEND_HEALTH_CHECK),
             Text("the pool's"),
             "What differs from the pool's health check.",
+        ),
+        Key::section(
+            "agent_check",
+            Kind::Table(&BACKEND_AGENT_CHECK),
+            Text("the pool's"),
+            "What differs from the pool's agent check.",
         ),
         Key::built(
             "disabled",

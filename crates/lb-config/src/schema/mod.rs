@@ -4,8 +4,11 @@
 //! A key that the resolver asks for must stand here, and a test walks the table: each built key has a [`Proof`] that
 //! it does something, and each default that is a value is set and must change nothing. So no key is accepted and ignored.
 
+mod agent;
 mod backend;
+mod breaker;
 mod health;
+mod outlier;
 mod pool;
 mod proof;
 mod retry;

@@ -2,8 +2,11 @@
 
 use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
+use super::agent::AGENT_CHECK;
 use super::backend::{BACKEND, DISCOVERY};
+use super::breaker::CIRCUIT_BREAKER;
 use super::health::HEALTH_CHECK;
+use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
 use super::retry::RETRY;
 use super::{Key, Kind, Section};
@@ -35,6 +38,24 @@ pub(super) static POOL: Section = Section {
             Kind::Table(&HEALTH_CHECK),
             Text("no active checks"),
             "Active health checks.",
+        ),
+        Key::section(
+            "circuit_breaker",
+            Kind::Table(&CIRCUIT_BREAKER),
+            Text("no breakers"),
+            "A circuit breaker before each backend.",
+        ),
+        Key::section(
+            "outlier_detection",
+            Kind::Table(&OUTLIER_DETECTION),
+            NONE,
+            "Passive detection: eject backends that fail the requests they get.",
+        ),
+        Key::section(
+            "agent_check",
+            Kind::Table(&AGENT_CHECK),
+            NONE,
+            "Backends' own word on the traffic they want.",
         ),
         Key::built(
             "max_connections",
@@ -68,6 +89,14 @@ pub(super) static POOL: Section = Section {
             ON,
             set("preserve_host = false"),
             "Whether a backend sees the `Host` that the client sent; otherwise its own name and port.",
+        ),
+        Key::built(
+            "agent_header",
+            "a header's name",
+            NONE,
+            set("agent_header = \"X-Agent\""),
+            "A response header in which backends may announce weight, drain or maintenance (`75%`, `drain`, `maint`, `ready`: HAProxy's \
+             agent text). Clients never see it.",
         ),
         Key::built(
             "panic_threshold",
@@ -108,8 +137,6 @@ pub(super) static POOL: Section = Section {
             Refused { with: "connection_tracking = false" },
             "Counting requests in flight. Always on: `false` is refused.",
         ),
-        Key::planned("outlier_detection", FAULTS),
-        Key::planned("circuit_breaker", FAULTS),
         Key::planned("session_affinity", SESSIONS),
         Key::planned("connection_pooling", ADMISSION),
         Key::planned("queuing", ADMISSION),
@@ -136,7 +163,7 @@ pub(super) static ALGORITHM: Section = Section {
             Required,
             change("name = \"random\"", "name = \"p2c\""),
             "`round-robin`, `weighted-round-robin`, `least-connections`, `random`, `p2c`, `ip-hash`, \
-             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash` or `rendezvous`.",
+             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash`, `rendezvous` or `adaptive`.",
         ),
         Key::built(
             "key",
@@ -191,14 +218,35 @@ pub(super) static ALGORITHM: Section = Section {
             "duration",
             Value("\"10s\""),
             change("name = \"peak-ewma\"", "name = \"peak-ewma\"\ndecay = \"5s\""),
-            "`peak-ewma`: in this time the average forgets all but 1/e of what it was.",
+            "`peak-ewma`, `adaptive`: in this time the average forgets all but 1/e of what it was.",
         ),
         Key::built(
             "default_rtt",
             "duration",
             Value("\"30ms\""),
             change("name = \"peak-ewma\"", "name = \"peak-ewma\"\ndefault_rtt = \"5ms\""),
-            "`peak-ewma`: what a backend is taken to need before it has answered.",
+            "`peak-ewma`, `adaptive`: what a backend is taken to need before it has answered.",
+        ),
+        Key::built(
+            "blackout_period",
+            "duration",
+            Value("\"10s\""),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nblackout_period = \"1s\""),
+            "`adaptive`: how long a backend must have reported its load before that counts.",
+        ),
+        Key::built(
+            "weight_expiration_period",
+            "duration",
+            Value("\"180s\""),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nweight_expiration_period = \"60s\""),
+            "`adaptive`: how long a report of its load counts.",
+        ),
+        Key::built(
+            "error_utilization_penalty",
+            "number, 0–1000",
+            Value("1.0"),
+            change("name = \"adaptive\"", "name = \"adaptive\"\nerror_utilization_penalty = 2.5"),
+            "`adaptive`: what one reported error a request adds to a backend's utilization.",
         ),
     ],
 };

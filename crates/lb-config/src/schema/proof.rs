@@ -4,8 +4,6 @@ use super::Default::{self, Text, Value};
 use super::Proof::{self, Changes};
 
 // The capabilities that bring what is planned.
-pub(super) const FAULTS: &str = "circuit breakers and outlier detection";
-pub(super) const HEALTH: &str = "further health checks";
 pub(super) const SESSIONS: &str = "sessions and shared state";
 pub(super) const GEO: &str = "geography";
 pub(super) const ADMISSION: &str = "pooling, queues, load shedding and limits";

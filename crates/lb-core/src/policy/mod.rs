@@ -4,6 +4,7 @@
 //! the request in and asks again if the choice was refused. State that must survive a rebuild (the cursor, the load tree, the
 //! backends' latencies) lives in the pool, not here.
 
+mod adaptive;
 mod hash;
 mod least_connections;
 mod least_response_time;
@@ -60,8 +61,8 @@ pub(crate) struct Build<'a> {
     pub(crate) algorithm: &'a Algorithm,
     pub(crate) members: &'a [Member],
     pub(crate) candidates: &'a [u32],
-    /// Some candidate's weight is not its full one now.
-    pub(crate) ramping: bool,
+    /// Some candidate's weight is not its configured one now.
+    pub(crate) scaled: bool,
     /// The pool keeps its load tree for this level.
     pub(crate) tree: bool,
     /// The level's table, where the algorithm has one.
@@ -72,8 +73,8 @@ pub(crate) struct Build<'a> {
 pub(crate) fn build(b: Build<'_>) -> Box<dyn Policy> {
     let weights = || b.candidates.iter().map(|&m| b.members[m as usize].weight).collect::<Vec<_>>();
     match b.algorithm {
-        Algorithm::RoundRobin if !b.ramping => Box::new(round_robin::RoundRobin),
-        // Rotation with a ramp is a weighted rotation.
+        Algorithm::RoundRobin if !b.scaled => Box::new(round_robin::RoundRobin),
+        // Rotation with a ramp, or with an agent's weight, is a weighted rotation.
         Algorithm::RoundRobin | Algorithm::WeightedRoundRobin => round_robin::weighted(&weights()),
         Algorithm::LeastConnections if b.tree => {
             Box::new(least_connections::Tree::new(b.members, b.candidates))
@@ -81,7 +82,8 @@ pub(crate) fn build(b: Build<'_>) -> Box<dyn Policy> {
         Algorithm::LeastConnections => Box::new(least_connections::Scan),
         Algorithm::Random => Box::new(random::Random::new(&weights())),
         Algorithm::P2c => Box::new(p2c::P2c(p2c::InFlight)),
-        Algorithm::PeakEwma(o) => Box::new(p2c::P2c(p2c::Ewma::new(o))),
+        Algorithm::PeakEwma(o) => Box::new(p2c::P2c(p2c::Ewma::new(o.default_rtt))),
+        Algorithm::Adaptive(o) => Box::new(adaptive::Adaptive::new(o, &weights())),
         Algorithm::LeastResponseTime(_) => Box::new(least_response_time::LeastResponseTime),
         Algorithm::IpHash(_) | Algorithm::Maglev(_) | Algorithm::RingHash(_) | Algorithm::Rendezvous(_) => {
             let sum = weights().iter().map(|&w| u64::from(w)).sum();

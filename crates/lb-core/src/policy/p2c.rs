@@ -2,8 +2,8 @@
 
 use super::{Choice, Policy};
 use crate::context::PickContext;
-use crate::settings::PeakEwma as EwmaSettings;
 use crate::snapshot::{Member, View};
+use std::time::Duration;
 
 /// What two candidates are compared by, before weights: lower is better.
 pub(super) trait Load: Send + Sync {
@@ -27,20 +27,25 @@ pub(super) struct Ewma {
 }
 
 impl Ewma {
-    pub(super) fn new(o: &EwmaSettings) -> Self {
-        Self { default_us: o.default_rtt.as_secs_f32() * 1e6 }
+    pub(super) fn new(default_rtt: Duration) -> Self {
+        Self { default_us: default_rtt.as_secs_f32() * 1e6 }
+    }
+
+    /// What one request is thought to take, µs; 0 for a backend that is to be measured at once.
+    #[inline]
+    pub(super) fn of(&self, m: &Member, cx: &PickContext<'_>) -> f64 {
+        match m.state.ewma_us(cx.now) {
+            // At least 1 µs: among faded averages, the requests in flight decide.
+            Some(us) => f64::from(us.max(1.0)),
+            None if m.state.in_flight() == 0 => 0.0,
+            None => f64::from(self.default_us),
+        }
     }
 }
 
 impl Load for Ewma {
     fn load(&self, m: &Member, cx: &PickContext<'_>) -> f64 {
-        let in_flight = f64::from(m.state.in_flight());
-        match m.state.ewma_us(cx.now) {
-            // At least 1 µs: among faded averages, the requests in flight decide.
-            Some(us) => f64::from(us.max(1.0)) * (in_flight + 1.0),
-            None if in_flight == 0.0 => 0.0,
-            None => f64::from(self.default_us) * (in_flight + 1.0),
-        }
+        self.of(m, cx) * (f64::from(m.state.in_flight()) + 1.0)
     }
 }
 

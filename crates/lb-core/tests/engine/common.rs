@@ -1,16 +1,86 @@
 //! What the tests share: small pools under a clock that stands still.
 
-use lb_core::{Algorithm, Hashing, Lease, Member, PickContext, Pool, PoolSettings};
-use lb_types::{Backend, BackendId, ManualClock, Nanos, Outcome};
+use lb_core::{Algorithm, BackendState, Hashing, Lease, Member, PickContext, Pool, PoolSettings};
+use lb_types::{Backend, BackendId, Guard, LoadReport, ManualClock, Nanos, Outcome, Pass, Stance};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub(crate) const MS: fn(u64) -> Nanos = Nanos::from_millis;
 pub(crate) const OK: Outcome = Outcome::Success { ttfb: Nanos::from_millis(5) };
 
+/// A guard that a test holds in its hand.
+#[derive(Default)]
+pub(crate) struct FakeGuard(Mutex<Hand>);
+
+struct Hand {
+    stance: Stance,
+    /// Permits left while probing.
+    permits: u32,
+    /// What passed and was not settled yet, and how what was settled ended.
+    under_way: u32,
+    settled: Vec<Outcome>,
+}
+
+impl Default for Hand {
+    fn default() -> Self {
+        Self { stance: Stance::Clear, permits: 0, under_way: 0, settled: vec![] }
+    }
+}
+
+impl FakeGuard {
+    /// Lets so many at once pass from now on.
+    pub(crate) fn probe(&self, permits: u32) {
+        let mut hand = self.0.lock().unwrap();
+        (hand.stance, hand.permits) = (Stance::Probing { free: true }, permits);
+    }
+
+    pub(crate) fn set(&self, stance: Stance) {
+        self.0.lock().unwrap().stance = stance;
+    }
+
+    pub(crate) fn under_way(&self) -> u32 {
+        self.0.lock().unwrap().under_way
+    }
+
+    pub(crate) fn settled(&self) -> Vec<Outcome> {
+        self.0.lock().unwrap().settled.clone()
+    }
+}
+
+impl Guard for FakeGuard {
+    fn admit(&self, now: Nanos) -> Option<Pass> {
+        if !self.stance(now).lets_pass() {
+            return None;
+        }
+        let mut hand = self.0.lock().unwrap();
+        hand.permits = hand.permits.saturating_sub(1);
+        hand.under_way += 1;
+        Some(Pass(7))
+    }
+
+    fn stance(&self, now: Nanos) -> Stance {
+        let hand = self.0.lock().unwrap();
+        match hand.stance {
+            Stance::Refusing { until: Some(until) } if now >= until => Stance::Probing { free: true },
+            Stance::Probing { .. } => Stance::Probing { free: hand.permits > 0 },
+            other => other,
+        }
+    }
+
+    fn settle(&self, pass: Pass, outcome: Outcome, _: Nanos) -> bool {
+        assert_eq!(pass, Pass(7));
+        let mut hand = self.0.lock().unwrap();
+        hand.under_way -= 1;
+        hand.permits += 1;
+        hand.settled.push(outcome);
+        true
+    }
+}
+
 /// A pool with its clock.
 pub(crate) struct World {
     pub(crate) pool: Pool,
+    pub(crate) guards: Arc<Mutex<BTreeMap<BackendId, Arc<FakeGuard>>>>,
     pub(crate) clock: Arc<ManualClock>,
     /// Of the next pick.
     pub(crate) seed: u64,
@@ -53,7 +123,31 @@ impl World {
     pub(crate) fn new(settings: PoolSettings, backends: Vec<Backend>) -> Self {
         let clock = Arc::new(ManualClock::new(Nanos::from_secs(1_000)));
         let pool = Pool::new(settings, backends, clock.clone()).unwrap();
-        Self { pool, clock, seed: 1 }
+        Self { pool, clock, seed: 1, guards: Arc::default() }
+    }
+
+    /// With a guard before each backend.
+    pub(crate) fn guarded(settings: PoolSettings, backends: Vec<Backend>) -> Self {
+        let clock = Arc::new(ManualClock::new(Nanos::from_secs(1_000)));
+        let guards: Arc<Mutex<BTreeMap<BackendId, Arc<FakeGuard>>>> = Arc::default();
+        let made = guards.clone();
+        let make = move |id: &BackendId| -> Option<Arc<dyn Guard>> {
+            let guard = Arc::<FakeGuard>::default();
+            made.lock().unwrap().insert(id.clone(), guard.clone());
+            Some(guard)
+        };
+        let pool = Pool::with_guards(settings, backends, clock.clone(), Arc::new(make)).unwrap();
+        Self { pool, clock, seed: 1, guards }
+    }
+
+    pub(crate) fn guard(&self, id: &BackendId) -> Arc<FakeGuard> {
+        self.guards.lock().unwrap()[id].clone()
+    }
+
+    /// As a breaker that is forced, or changes by itself.
+    pub(crate) fn set_stance(&self, id: &BackendId, stance: Stance) {
+        self.guard(id).set(stance);
+        self.pool.guard_changed(id);
     }
 
     pub(crate) fn of(algorithm: Algorithm, weights: &[u32]) -> Self {
@@ -114,6 +208,17 @@ impl World {
     /// Who serves each of `n` keys.
     pub(crate) fn mapping(&self, n: u32) -> Vec<BackendId> {
         (0..n).map(|k| self.of_key(format!("key {k}").as_bytes()).unwrap()).collect()
+    }
+
+    pub(crate) fn state(&self, i: usize) -> Arc<BackendState> {
+        self.pool.snapshot().get(&id(i)).unwrap().state().clone()
+    }
+
+    /// The backend reports so that A58's formula gives this weight; 0: it says nothing.
+    pub(crate) fn report(&self, i: usize, weight: f64) {
+        let report =
+            LoadReport { cpu_utilization: 0.5, rps_fractional: weight / 2.0, ..LoadReport::default() };
+        self.state(i).report(&report, self.pool.now());
     }
 
     pub(crate) fn in_flight(&self, id: &BackendId) -> u32 {

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use lb_core::{Algorithm, Lease, PoolSettings, SelectError};
-use lb_types::{Backend, BackendId, Exclusion, HealthSink};
+use lb_types::{AgentSink, Backend, BackendId, Exclusion, HealthSink, Stance};
 use proptest::prelude::*;
 
 /// One backend's situation.
@@ -20,6 +20,11 @@ pub(crate) struct Case {
     pub(crate) zone: bool,
     pub(crate) tried: bool,
     pub(crate) excluded: bool,
+    pub(crate) ejected: bool,
+    /// Its breaker is open.
+    pub(crate) refused: bool,
+    /// Its agent says so.
+    pub(crate) maintenance: bool,
 }
 
 fn rarely() -> impl Strategy<Value = bool> {
@@ -30,12 +35,17 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let who =
         (prop_oneof![1 => Just(0u32), 6 => 1u32..6, 1 => Just(u32::MAX)], 0u32..3, any::<bool>(), rarely());
     let state = (prop::bool::weighted(0.1), rarely(), rarely(), rarely(), prop::bool::weighted(0.1));
-    (who, state, (rarely(), rarely())).prop_map(
+    let faults = (rarely(), rarely(), prop::bool::weighted(0.1));
+    (who, state, (rarely(), rarely()), faults).prop_map(
         |(
             (weight, priority, zone, backup),
             (disabled, draining, unhealthy, full, out),
             (tried, excluded),
+            (ejected, refused, maintenance),
         )| Case {
+            ejected,
+            refused,
+            maintenance,
             weight,
             disabled,
             draining,
@@ -53,7 +63,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 
 /// A ring of a weight of 2³² has millions of points, which an unoptimized build feels: rings get small weights.
 pub(crate) fn cases() -> impl Strategy<Value = (usize, Vec<Case>)> {
-    (0usize..11, prop::collection::vec(case(), 1..34)).prop_map(|(a, mut cases)| {
+    (0usize..Algorithm::all().len(), prop::collection::vec(case(), 1..34)).prop_map(|(a, mut cases)| {
         if matches!(Algorithm::all()[a].name(), "ring-hash" | "ip-hash") {
             cases.iter_mut().for_each(|c| c.weight = c.weight.min(3));
         }
@@ -74,7 +84,7 @@ pub(crate) fn build(settings: PoolSettings, cases: &[Case]) -> Option<(World, Ve
     };
     let mut settings = settings;
     settings.subset = [("version".to_owned(), "2".to_owned())].into();
-    let mut w = World::new(settings, cases.iter().enumerate().map(of).collect());
+    let mut w = World::guarded(settings, cases.iter().enumerate().map(of).collect());
     let held = (0..cases.len()).filter(|&i| cases[i].full).filter_map(|i| w.lease_on(&id(i))).collect();
     let mut changes = vec![];
     for (i, c) in cases.iter().enumerate() {
@@ -83,23 +93,37 @@ pub(crate) fn build(settings: PoolSettings, cases: &[Case]) -> Option<(World, Ve
         changes.push(lb_core::Change::Update(id(i), patch));
         changes.push(lb_core::Change::Drain(id(i), c.draining));
         w.pool.set_healthy(&id(i), c.healthy);
+        if c.refused {
+            w.set_stance(&id(i), Stance::Refusing { until: None });
+        }
+        if c.maintenance {
+            w.pool.agent_report(&id(i), "maint".parse().unwrap());
+        }
     }
     w.pool.apply(changes).unwrap();
+    let ejected: Vec<_> = cases.iter().enumerate().map(|(i, c)| (id(i), c.ejected)).collect();
+    w.pool.set_ejected(&ejected);
     Some((w, held))
 }
 
-/// The reason that membership, health and gate give, in the documented order; `panic`: health is ignored.
-pub(crate) fn reason(c: &Case, panic: bool) -> Option<Exclusion> {
+/// The reason that membership, health and gate give, in the documented order; `overlooked`: what is ignored for want of better ones.
+pub(crate) fn reason(c: &Case, overlooked: Option<Exclusion>) -> Option<Exclusion> {
     if c.disabled {
         Some(Exclusion::Disabled)
+    } else if c.maintenance {
+        Some(Exclusion::Maintenance)
     } else if !c.in_subset {
         Some(Exclusion::NotInSubset)
     } else if c.weight == 0 {
         Some(Exclusion::ZeroWeight)
     } else if c.draining {
         Some(Exclusion::Draining)
-    } else if !c.healthy && !panic {
+    } else if c.refused {
+        Some(Exclusion::BreakerOpen)
+    } else if !c.healthy && (overlooked != Some(Exclusion::Unhealthy) || c.ejected) {
         Some(Exclusion::Unhealthy)
+    } else if c.ejected && overlooked != Some(Exclusion::Ejected) {
+        Some(Exclusion::Ejected)
     } else if c.full {
         Some(Exclusion::ConnectionLimit)
     } else {
@@ -107,9 +131,21 @@ pub(crate) fn reason(c: &Case, panic: bool) -> Option<Exclusion> {
     }
 }
 
-/// By default, health is ignored only when nobody is healthy.
-pub(crate) fn panics(cases: &[Case]) -> bool {
-    !cases.iter().any(|c| !matches!(reason(c, false), Some(r) if r != Exclusion::ConnectionLimit))
+/// What is ignored since nobody is eligible: ejections before all; health only if no healthy backend waits for its breaker.
+pub(crate) fn overlooked(cases: &[Case]) -> Option<Exclusion> {
+    let somebody = |overlooked| {
+        cases.iter().any(|c| matches!(reason(c, overlooked), None | Some(Exclusion::ConnectionLimit)))
+    };
+    let waits = |c: &Case| c.healthy && reason(c, None) == Some(Exclusion::BreakerOpen);
+    if somebody(None) {
+        None
+    } else if somebody(Some(Exclusion::Ejected)) {
+        Some(Exclusion::Ejected)
+    } else if cases.iter().any(waits) {
+        None
+    } else {
+        Some(Exclusion::Unhealthy)
+    }
 }
 
 proptest! {
@@ -120,8 +156,12 @@ proptest! {
         let settings = PoolSettings::new(Algorithm::all()[algorithm].clone());
         let Some((mut w, _held)) = build(settings, &cases) else { return Ok(()) };
         w.seed = seed >> 1;
-        let panic = panics(&cases);
-        let usable = |i: &usize| reason(&cases[*i], panic).is_none() && !cases[*i].excluded;
+        for _ in 0..2 {
+            (0..cases.len()).filter(|i| seed >> i & 1 == 1).for_each(|i| w.report(i, 1.0 + i as f64));
+            w.clock.advance(MS(10_000));
+        }
+        let overlooked = overlooked(&cases);
+        let usable = |i: &usize| reason(&cases[*i], overlooked).is_none() && !cases[*i].excluded;
         let fresh: Vec<_> = (0..cases.len()).filter(usable).filter(|&i| !cases[i].tried).collect();
         let any: Vec<_> = (0..cases.len()).filter(usable).collect();
         let best = if fresh.iter().any(|&i| !cases[i].backup) {

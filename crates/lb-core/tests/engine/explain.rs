@@ -1,7 +1,7 @@
 //! An explanation is the pick's own function: it always agrees with the pick, and its reasons are the true ones.
 
 use crate::common::*;
-use crate::eligibility::{build, case, cases, panics, reason};
+use crate::eligibility::{build, case, cases, overlooked, reason};
 use lb_core::{Algorithm, Locality, PoolSettings};
 use lb_types::{Exclusion, HealthSink};
 use proptest::prelude::*;
@@ -22,6 +22,12 @@ proptest! {
         let settings = with(PoolSettings::new(algorithm), |s| { s.locality = locality; s.panic_threshold = panic_threshold; });
         let Some((mut w, mut held)) = build(settings, &cases) else { return Ok(()) };
         w.seed = seed >> 1;
+        // Some report, a few or many; which matters to `adaptive` alone.
+        let reports = |i: usize| seed.rotate_left(i as u32) & 3 <= seed >> 62;
+        for _ in 0..2 {
+            (0..cases.len()).filter(|&i| reports(i)).for_each(|i| w.report(i, 1.0 + i as f64));
+            w.clock.advance(MS(10_000));
+        }
         for _ in 0..traffic {
             let mut cx = w.cx();
             held.extend(w.pool.acquire(&mut cx).ok());
@@ -50,7 +56,7 @@ proptest! {
 
     /// One level, so that each backend's reason follows from its own case.
     #[test]
-    fn its_reasons_are_the_true_ones(algorithm in 0usize..11, mut cases in prop::collection::vec(case(), 1..20)) {
+    fn its_reasons_are_the_true_ones(algorithm in 0usize..Algorithm::all().len(), mut cases in prop::collection::vec(case(), 1..20)) {
         for c in &mut cases {
             (c.weight, c.backup, c.priority) = (c.weight.min(2), false, 0);
         }
@@ -63,12 +69,15 @@ proptest! {
             if c.excluded { cx.exclude(state) }
         }
         let said = w.pool.explain(&cx);
-        prop_assert_eq!(said.panic, panics(&cases) && cases.iter().any(|c| reason(c, true) != reason(c, false)));
+        let overlooked = overlooked(&cases);
+        let somebody = cases.iter().any(|c| matches!(reason(c, overlooked), None | Some(Exclusion::ConnectionLimit)));
+        prop_assert_eq!(said.ignores_ejections, overlooked == Some(Exclusion::Ejected));
+        prop_assert_eq!(said.panic, overlooked == Some(Exclusion::Unhealthy) && somebody);
         for (c, shown) in cases.iter().zip(&said.candidates) {
             if said.picked.as_ref() == Some(&shown.id) {
                 continue;
             }
-            let wanted = reason(c, said.panic)
+            let wanted = reason(c, overlooked)
                 .or_else(|| c.excluded.then_some(Exclusion::Excluded))
                 .or_else(|| c.tried.then_some(Exclusion::AlreadyTried));
             prop_assert_eq!(shown.excluded, wanted, "{:?}", c);

@@ -13,6 +13,8 @@ impl PoolWatcher for Told {
     fn changed(&self) {
         self.0.fetch_add(1, SeqCst);
     }
+
+    fn attention(&self) {}
 }
 
 impl Told {

@@ -2,9 +2,13 @@
 //!
 //! A failing property prints its smallest input and its seed; nothing here sleeps or reads the clock.
 
+mod adaptive;
+mod agents;
 mod common;
 mod eligibility;
 mod explain;
+mod fast_failure;
+mod guards;
 mod hashing;
 mod latency;
 mod least_connections;

@@ -14,14 +14,13 @@ use tokio::net::UnixStream;
 /// The most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-#[cfg_attr(not(feature = "http"), allow(dead_code))] // TCP checks open it, and do no more
-pub(super) enum Connection {
+pub(crate) enum Connection {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
-pub(super) async fn connect(address: &Address) -> Result<Connection, CheckError> {
+pub(crate) async fn connect(address: &Address) -> Result<Connection, CheckError> {
     match address {
         Address::Tcp { host: Host::Ip(ip), port } => {
             let at = SocketAddr::new(*ip, *port);

@@ -1,25 +1,25 @@
-//! An HTTP/1.1 request on a connection of its own, whose status is looked at.
+//! An HTTP/1.1 request on a connection of its own, whose status is looked at, and then the body if one is expected.
 //!
-//! The head of the answer decides; its body is not read, and the connection is closed. The request says `Connection: close`
-//! and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base path
-//! followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
+//! Where none is expected, the head of the answer decides, its body is not read, and the connection is closed. The request says
+//! `Connection: close` and `Host` (the target's authority, unless the settings' headers have a `Host`), and goes to the backend's base
+//! path followed by the check's path. Redirects are not followed: list 3xx among the expected statuses if they are fine.
 //!
-//! Bounds: an answer's head has 16 KiB and 100 headers at most. It lacks TLS, HTTP/2 and a look at the body.
+//! Over TLS where the plan says so (feature `tls`). Bounds: an answer's head has 16 KiB and 100 headers at most; of its body 64 KiB
+//! are read. It lacks HTTP/2.
 
-use super::connect::{Connection, connect};
-use super::{Check, CheckError, CheckFuture, Report};
+use super::body::{self, Matcher};
+use super::wire::{Io, Protocol, Wire};
+use super::{Check, CheckError, CheckFuture, Maker, Report};
 use crate::error::bad;
-use crate::{HealthCheckError, HttpCheck, Target};
+use crate::{HealthCheckError, HttpCheck, Plan};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use lb_types::Address;
 use std::error::Error;
 use std::ops::RangeInclusive;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The largest head of an answer, in bytes: nobody's health endpoint has more to say.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -29,18 +29,24 @@ const HEADERS_MAX: usize = 100;
 /// Asks for a path and looks at the status.
 #[derive(Clone, Debug)]
 pub struct HttpProbe {
-    address: Address,
+    wire: Wire,
     request: Request<Empty<Bytes>>,
     expected: Vec<RangeInclusive<u16>>,
+    expected_body: Option<Matcher>,
 }
 
 impl HttpProbe {
-    /// A probe of `target` by `settings`.
+    /// A probe of `plan`'s target by `settings`.
     ///
     /// # Errors
-    /// [`HealthCheckError::BadSetting`], as [`HttpCheck::validate`].
-    pub fn new(settings: &HttpCheck, target: &Target) -> Result<Self, HealthCheckError> {
+    /// As [`HttpCheck::validate`], and as [`Maker::check`] where TLS is concerned.
+    pub fn new(settings: &HttpCheck, plan: &Plan) -> Result<Self, HealthCheckError> {
+        Self::made(settings, plan, &Maker::default())
+    }
+
+    pub(super) fn made(settings: &HttpCheck, plan: &Plan, maker: &Maker) -> Result<Self, HealthCheckError> {
         settings.validate()?;
+        let target = &plan.target;
         let path = format!("{}{}", target.base_path(), settings.path);
         let uri: Uri =
             path.parse().map_err(|_| bad("path", format!("{path:?}"), "it is no path of a URL"))?;
@@ -70,51 +76,58 @@ impl HttpProbe {
         if has_content {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(Self { address: target.address().clone(), request, expected: settings.expected_status.clone() })
+        Ok(Self {
+            wire: Wire::new(plan, Protocol::Http1, maker)?,
+            request,
+            expected: settings.expected_status.clone(),
+            expected_body: match &settings.expected_body {
+                Some(expected) => Some(maker.body.of(expected, || Matcher::new(expected))?),
+                None => None,
+            },
+        })
     }
 
     async fn run(&self) -> Report {
-        let status = match connect(&self.address).await {
-            Ok(Connection::Tcp(stream)) => self.exchange(stream).await,
-            #[cfg(unix)]
-            Ok(Connection::Unix(stream)) => self.exchange(stream).await,
-            Err(error) => Err(error),
-        };
-        match status {
-            Ok(status) => self.judge(status),
-            Err(error) => Report::failed(error),
+        self.exchange().await.unwrap_or_else(Report::failed)
+    }
+
+    /// Sends the request and judges the answer.
+    async fn exchange(&self) -> Result<Report, CheckError> {
+        let io: Box<dyn Io> = self.wire.connect().await?;
+        let (sender, mut connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(failed)?;
+        let answer = self.answer(sender);
+        tokio::pin!(answer);
+        // The connection does the work; when it ends first, the answer (or why there is none) has been handed over.
+        tokio::select! {
+            answer = &mut answer => answer,
+            _ = &mut connection => answer.await,
         }
     }
 
-    /// Sends the request and waits for the head of the answer.
-    async fn exchange<S>(&self, stream: S) -> Result<StatusCode, CheckError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let failed = |e: hyper::Error| CheckError::Http { error: with_causes(&e) };
-        let (mut sender, mut connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
-        let answer = sender.send_request(self.request.clone());
-        tokio::pin!(answer);
-        // The connection does the work; when it ends first, the answer (or why there is none) has been handed over.
-        let answer = tokio::select! {
-            answer = &mut answer => answer,
-            _ = &mut connection => answer.await,
+    async fn answer(&self, mut sender: http1::SendRequest<Empty<Bytes>>) -> Result<Report, CheckError> {
+        let response = sender.send_request(self.request.clone()).await.map_err(failed)?;
+        let status = response.status();
+        let result = match (self.judge(status), &self.expected_body) {
+            (Ok(()), Some(expected)) => {
+                body::read(response.into_body()).await.and_then(|body| expected.judge(&body))
+            }
+            (result, _) => result,
         };
-        answer.map(|response| response.status()).map_err(failed)
+        Ok(Report { result, details: Some(status.to_string()), latency: None })
     }
 
-    fn judge(&self, status: StatusCode) -> Report {
-        let (code, details) = (status.as_u16(), Some(status.to_string()));
-        let passes = self.expected.iter().any(|range| range.contains(&code));
-        let expected = || self.expected.iter().map(shown).collect::<Vec<_>>().join(", ");
-        let result =
-            if passes { Ok(()) } else { Err(CheckError::Status { status: code, expected: expected() }) };
-        Report { result, details }
+    fn judge(&self, status: StatusCode) -> Result<(), CheckError> {
+        let code = status.as_u16();
+        if self.expected.iter().any(|range| range.contains(&code)) {
+            return Ok(());
+        }
+        let expected = self.expected.iter().map(shown).collect::<Vec<_>>().join(", ");
+        Err(CheckError::Status { status: code, expected })
     }
 }
 
@@ -129,8 +142,12 @@ fn shown(range: &RangeInclusive<u16>) -> String {
     if low == high { low.to_string() } else { format!("{low}-{high}") }
 }
 
+fn failed(error: impl Error) -> CheckError {
+    CheckError::Http { error: with_causes(&error) }
+}
+
 /// hyper tells the kind of an error and keeps the cause as its source.
-fn with_causes(error: &dyn Error) -> String {
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(e) = cause {

@@ -3,12 +3,26 @@
 //! A check neither counts nor decides: it says how it went. Time limit, latency, counting and verdicts are the runner's. A
 //! new kind of check is a new implementation of [`Check`], and needs nothing else of the crate to change.
 
-mod connect;
+#[cfg(feature = "http")]
+mod body;
+pub(crate) mod connect;
+pub mod custom;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
+mod maker;
 pub mod tcp;
+#[cfg(all(feature = "tls", any(feature = "http", feature = "grpc")))]
+mod tls;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod wire;
 
-use crate::{CheckKind, HealthCheckError, Plan};
+#[cfg(feature = "http")]
+pub use body::BODY_BYTES_MAX;
+pub use maker::Maker;
+
+use crate::{HealthCheckError, Plan};
 use lb_types::Backend;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,17 +48,19 @@ pub struct Report {
     pub result: Result<(), CheckError>,
     /// What was seen, for people (a status line, say); bounded by the check.
     pub details: Option<String>,
+    /// How long the backend took to answer, where that is another time than the check as a whole; `None`: the whole time is measured.
+    pub latency: Option<Duration>,
 }
 
 impl Report {
     /// It passed, and there is no more to say.
     pub const fn passed() -> Self {
-        Self { result: Ok(()), details: None }
+        Self { result: Ok(()), details: None, latency: None }
     }
 
     /// It failed, and there is no more to say.
     pub const fn failed(error: CheckError) -> Self {
-        Self { result: Err(error), details: None }
+        Self { result: Err(error), details: None, latency: None }
     }
 }
 
@@ -74,7 +90,35 @@ pub enum CheckError {
         /// What the operating system said.
         error: String,
     },
-    /// The answer was no HTTP/1 response head within the bounds, or the connection ended before it.
+    /// There was no TLS to be had: the certificate is not good, or what is there speaks no TLS.
+    #[error("no TLS with \"{name}\": {error}")]
+    Tls {
+        /// The name that the certificate should have.
+        name: String,
+        /// What rustls said.
+        error: String,
+    },
+    /// The answer was no gRPC one within the bounds, or the connection ended before its end.
+    #[error("no valid gRPC answer: {error}")]
+    Grpc {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The gRPC call failed.
+    #[error("gRPC status {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    GrpcStatus {
+        /// Its name, such as `UNIMPLEMENTED`.
+        status: String,
+        /// What the server said of it, at most 128 characters of it.
+        message: String,
+    },
+    /// The gRPC service says that it does not serve.
+    #[error("the service is {status}")]
+    NotServing {
+        /// `NOT_SERVING`, `SERVICE_UNKNOWN` or `UNKNOWN`.
+        status: String,
+    },
+    /// The answer was no HTTP/1 response within the bounds, or the connection ended before its end.
     #[error("no valid HTTP answer: {error}")]
     Http {
         /// What is wrong with it.
@@ -88,6 +132,14 @@ pub enum CheckError {
         /// The statuses that pass, such as `200-201, 204`.
         expected: String,
     },
+    /// The status is right and the body is not.
+    #[error("body {found}, expected {expected}")]
+    Body {
+        /// The start of it, in quotes.
+        found: String,
+        /// What passes, such as `exactly "OK"`.
+        expected: String,
+    },
     /// The check itself panicked: a bug in it.
     #[error("the check panicked")]
     Panicked,
@@ -96,19 +148,10 @@ pub enum CheckError {
     Other(String),
 }
 
-/// The check that `plan` asks for.
+/// The check that `plan` asks for. Of many backends a [`Maker`] makes them with less.
 ///
 /// # Errors
-/// [`HealthCheckError::FeatureOff`] for an HTTP check in a build without the `http` feature, and what the HTTP
-/// probe's constructor refuses.
+/// As [`Maker::check`].
 pub fn for_plan(_backend: &Backend, plan: &Plan) -> Result<Arc<dyn Check>, HealthCheckError> {
-    match &plan.settings.kind {
-        CheckKind::Tcp => Ok(Arc::new(tcp::TcpProbe::new(&plan.target))),
-        #[cfg(feature = "http")]
-        CheckKind::Http(settings) => Ok(Arc::new(http::HttpProbe::new(settings, &plan.target)?)),
-        #[cfg(not(feature = "http"))]
-        CheckKind::Http(_) => {
-            Err(HealthCheckError::FeatureOff { what: "HTTP health checks", feature: "http" })
-        }
-    }
+    Maker::default().check(plan)
 }

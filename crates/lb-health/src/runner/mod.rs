@@ -6,11 +6,13 @@
 mod builder;
 mod publish;
 mod registry;
-mod scheduler;
 
+pub use crate::scheduler::RunningChecker;
 pub use builder::HealthCheckerBuilder;
+pub(crate) use builder::unix_ms;
 
 use crate::check::{CheckError, Report};
+use crate::scheduler::{self, Line, NotStarted, Scheduled, Ticket};
 use crate::track::Counted;
 use crate::{HealthCheck, HealthCheckError};
 use builder::{Factory, WallClock};
@@ -24,10 +26,10 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use tokio::sync::{Notify, Semaphore, broadcast};
-use tokio::task::{JoinHandle, JoinSet};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How many events the stream keeps for a reader that is behind.
@@ -44,14 +46,9 @@ struct Inner {
     settings: HealthCheck,
     factory: Arc<Factory>,
     wall_clock: Arc<WallClock>,
-    seed: Option<u64>,
     registry: Registry,
     publisher: Publisher,
-    /// One for each check that may be under way.
-    permits: Arc<Semaphore>,
-    /// The set of backends changed.
-    changed: Notify,
-    running: AtomicBool,
+    line: Line,
 }
 
 impl HealthChecker {
@@ -101,7 +98,7 @@ impl HealthChecker {
         let set = backends.into_iter().map(ready).collect::<Result<Vec<_>, HealthCheckError>>()?;
         inner.registry.replace(set, &inner.publisher);
         inner.publisher.flush();
-        inner.changed.notify_one();
+        inner.line.changed.notify_one();
         Ok(())
     }
 
@@ -111,9 +108,7 @@ impl HealthChecker {
     /// # Errors
     /// [`HealthCheckError::NoRuntime`] outside a runtime, [`HealthCheckError::AlreadyRunning`] if it is.
     pub fn start(&self) -> Result<RunningChecker, HealthCheckError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| HealthCheckError::NoRuntime)?;
-        let claim = Claim::new(&self.0)?;
-        Ok(RunningChecker(runtime.spawn(async move { scheduler::run(claim.0.clone()).await })))
+        Ok(scheduler::start(&self.0)?)
     }
 
     /// Checks as long as the future is polled; drop it to stop. For programs that keep their tasks themselves.
@@ -121,8 +116,7 @@ impl HealthChecker {
     /// # Errors
     /// [`HealthCheckError::AlreadyRunning`], at once.
     pub async fn run(&self) -> Result<Infallible, HealthCheckError> {
-        let claim = Claim::new(&self.0)?;
-        Ok(scheduler::run(claim.0.clone()).await)
+        Ok(scheduler::run(&self.0).await?)
     }
 
     /// Checks one backend now, beside its schedule; the result counts. Waits while `max_concurrent` checks are under way.
@@ -132,7 +126,7 @@ impl HealthChecker {
     /// the check ran. A check that fails is no error: it is in the status.
     pub async fn check_backend(&self, id: impl AsRef<str>) -> Result<HealthStatus, HealthCheckError> {
         let inner = &*self.0;
-        let _permit = inner.permits.acquire().await.expect("the semaphore is never closed");
+        let _permit = inner.line.permits.acquire().await.expect("the semaphore is never closed");
         let job = inner.registry.job_of(id.as_ref())?;
         inner.check_once(&job).await.ok_or(HealthCheckError::Changed { id: job.ticket.id })
     }
@@ -171,6 +165,11 @@ impl HealthChecker {
     pub fn on_event(&self, callback: impl Fn(&HealthEvent) + Send + Sync + 'static) {
         self.0.publisher.add_callback(Arc::new(callback));
     }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> Arc<impl Scheduled + use<>> {
+        self.0.clone()
+    }
 }
 
 impl fmt::Debug for HealthChecker {
@@ -191,7 +190,7 @@ impl Inner {
         let counted = Counted {
             error: report.result.err().map(|e| e.to_string()),
             details: report.details,
-            latency: start.elapsed(),
+            latency: report.latency.unwrap_or_else(|| start.elapsed()),
             at_unix_ms: (self.wall_clock)(),
         };
         let status = self.registry.record(&job.ticket, counted, &self.publisher);
@@ -210,41 +209,41 @@ async fn caught(check: impl Future<Output = Report>) -> Report {
     .await
 }
 
-/// The right to run a checker's scheduler: there is one.
-struct Claim(Arc<Inner>);
+impl Scheduled for Inner {
+    type Turn = Job;
 
-impl Claim {
-    fn new(inner: &Arc<Inner>) -> Result<Self, HealthCheckError> {
-        if inner.running.swap(true, Ordering::AcqRel) {
-            return Err(HealthCheckError::AlreadyRunning);
+    fn line(&self) -> &Line {
+        &self.line
+    }
+
+    fn turn(&self, ticket: &Ticket) -> Option<Job> {
+        self.registry.job(ticket)
+    }
+
+    async fn take(self: Arc<Self>, job: Job) {
+        // A result that does not count any more was dropped on arrival.
+        let _ = self.check_once(&job).await;
+    }
+
+    fn pace(&self, ticket: &Ticket) -> Option<(Duration, u8)> {
+        self.registry.pace(ticket)
+    }
+
+    fn is_valid(&self, ticket: &Ticket) -> bool {
+        self.registry.is_valid(ticket)
+    }
+
+    fn take_unscheduled(&self, all: bool) -> BTreeMap<BackendId, (u64, Duration)> {
+        self.registry.take_unscheduled(all)
+    }
+}
+
+impl From<NotStarted> for HealthCheckError {
+    fn from(why: NotStarted) -> Self {
+        match why {
+            NotStarted::AlreadyRunning => Self::AlreadyRunning,
+            NotStarted::NoRuntime => Self::NoRuntime,
         }
-        Ok(Self(inner.clone()))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.0.running.store(false, Ordering::Release);
-    }
-}
-
-/// A checker at work: drop it, or [`shutdown`](Self::shutdown), and it rests.
-#[must_use = "dropping it stops the checker"]
-#[derive(Debug)]
-pub struct RunningChecker(JoinHandle<Infallible>);
-
-impl RunningChecker {
-    /// Stops, and returns when nothing of it runs any more. Checks under way are given up and do not count.
-    pub async fn shutdown(mut self) {
-        self.0.abort();
-        // The error is the cancellation just asked for.
-        let _ = (&mut self.0).await;
-    }
-}
-
-impl Drop for RunningChecker {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

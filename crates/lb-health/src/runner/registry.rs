@@ -6,6 +6,7 @@
 use super::publish::Publisher;
 use crate::check::Check;
 use crate::hysteresis::Thresholds;
+use crate::scheduler::Ticket;
 use crate::track::{Counted, Track};
 use crate::{HealthCheckError, Plan, schedule};
 use dashmap::DashMap;
@@ -21,13 +22,6 @@ use std::time::Duration;
 pub(super) struct Ready {
     pub(super) plan: Plan,
     pub(super) check: Arc<dyn Check>,
-}
-
-/// One way of checking one address of one backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) id: BackendId,
-    pub(super) generation: u64,
 }
 
 /// A check to be made.
@@ -84,7 +78,7 @@ impl Registry {
         let exempt = ready.is_none() && !backend.disabled;
         if moved || exempt {
             if !entry.track.status().healthy {
-                publisher.put(&backend.id, HealthEvent::BackendHealthy { id: backend.id.clone() });
+                publisher.put_verdict(&backend.id, HealthEvent::BackendHealthy { id: backend.id.clone() });
             }
             entry.track = Track::new();
         } else if entry.ready.is_none() && ready.is_some() {
@@ -105,7 +99,7 @@ impl Registry {
         self.generations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts a result and puts the verdict it brings, if any, in `publisher`'s outbox, which must be flushed afterwards.
+    /// Counts a result and puts it, with the verdict it brings, in `publisher`'s outbox, which must be flushed afterwards.
     /// `None`: the ticket is void and the result dropped.
     pub(super) fn record(
         &self,
@@ -115,9 +109,9 @@ impl Registry {
     ) -> Option<HealthStatus> {
         let mut entry = self.entries.get_mut(&ticket.id).filter(|e| e.generation == ticket.generation)?;
         let thresholds = Thresholds::from(&entry.ready.as_ref()?.plan.settings);
-        if let Some(event) = entry.track.record(&ticket.id, result, thresholds) {
-            publisher.put(&ticket.id, event);
-        }
+        let passed = result.error.is_none();
+        let verdict = entry.track.record(&ticket.id, result, thresholds);
+        publisher.put_result(&ticket.id, passed, verdict);
         Some(entry.track.status().clone())
     }
 

@@ -2,17 +2,17 @@
 
 use crate::server::{Answer, Server, refusing};
 use crate::{BRIEF, PATIENT, check, failure};
-use lb_health::{CheckKind, HealthCheck, HealthChecker, HttpCheck, NoSink};
+use lb_health::{CheckKind, ExpectedBody, HealthCheck, HealthChecker, HttpCheck, NoSink};
 use lb_types::{Backend, HealthCheckOverride, HealthEvent};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn patient() -> HealthCheck {
+pub(crate) fn patient() -> HealthCheck {
     HealthCheck::default().timeout(PATIENT)
 }
 
-fn with(change: impl FnOnce(&mut HttpCheck)) -> HealthCheck {
+pub(crate) fn with(change: impl FnOnce(&mut HttpCheck)) -> HealthCheck {
     let (mut check, mut http) = (patient(), HttpCheck::default());
     change(&mut http);
     check.kind = CheckKind::Http(http);
@@ -209,4 +209,30 @@ async fn running_checker_sees_a_backend_come_and_die() {
     assert_eq!(id, "b");
     assert!(error.starts_with("cannot connect") || error.starts_with("no valid HTTP answer"), "{error}");
     running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_backend_may_be_asked_otherwise() {
+    let server = Server::start(Answer::say("HTTP/1.1 299 X\r\nContent-Length: 4\r\n\r\nfine")).await;
+    let own = HealthCheckOverride {
+        method: Some("POST".into()),
+        expected_status: Some(vec![299..=299]),
+        expected_body: Some(ExpectedBody::Exact("fine".into())),
+        headers: Some(vec![("X-Own".into(), "1".into()), ("User-Agent".into(), "me".into())]),
+        ..Default::default()
+    };
+    assert!(check(patient(), server.backend().health_check(own)).await.healthy);
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("POST /health HTTP/1.1\r\nx-own: 1\r\nuser-agent: me\r\n"), "{request}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn https_is_refused_by_a_build_without_it() {
+    let checker = HealthChecker::new(patient(), Arc::new(NoSink)).unwrap();
+    let https = Backend::new("b", "https://127.0.0.1".parse().unwrap());
+    let error = checker.set_backends(vec![https]).unwrap_err().to_string();
+    let wanted =
+        "health checks over TLS need the cargo feature \"tls\" of lb-health, which this build has not";
+    assert_eq!(error, format!("backend \"b\": {wanted}"));
 }

@@ -1,5 +1,6 @@
 //! Real checks of small scripted servers on loopback.
 
+mod body;
 mod http;
 mod server;
 mod tcp;

@@ -38,6 +38,27 @@ async fn checks_by_hand_count_without_a_running_scheduler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sink_hears_of_every_result_that_counts_before_its_verdict() {
+    use Step::{Fail, Pass};
+    let s = scene(HealthCheck::default().thresholds(2, 2), 1);
+    s.world.script("a", &[Pass, Fail, Fail, Pass, Pass]);
+    s.checker.set_backends(vec![backend("a")]).unwrap();
+    for _ in 0..5 {
+        s.checker.check_backend("a").await.unwrap();
+    }
+    let wanted = ["a passed", "a+", "a failed", "a failed", "a-", "a passed", "a passed", "a+"];
+    assert_eq!(s.told.take_all(), wanted);
+
+    s.world.script("a", &[Step::Slow(2 * SECOND)]);
+    let checker = s.checker.clone();
+    let by_hand = tokio::spawn(async move { checker.check_backend("a").await });
+    tokio::time::sleep(SECOND).await;
+    s.checker.set_backends(vec![]).unwrap();
+    assert!(by_hand.await.unwrap().is_err());
+    assert_eq!(s.told.take_all(), Vec::<String>::new(), "a result that does not count is not told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn kept_id_keeps_its_state_and_a_new_address_starts_anew() {
     let s = with_a_down();
     let before = s.checker.check_all_backends().await;
@@ -123,9 +144,10 @@ async fn set_that_cannot_be_checked_is_refused_whole() {
     let before = s.checker.check_all_backends().await;
     let twice = s.checker.set_backends(vec![backend("c"), backend("c")]).unwrap_err();
     assert_eq!(twice, HealthCheckError::DuplicateBackend { id: "c".into() });
-    let https = Backend::new("c", "https://127.0.0.1".parse().unwrap());
-    let refused = s.checker.set_backends(vec![backend("d"), https.clone()]).unwrap_err();
-    assert!(refused.to_string().contains("https health checks are not built yet"), "{refused}");
+    let socket = Backend::new("c", lb_types::BackendUrl::unix("/a"));
+    let half = socket.health_check(HealthCheckOverride { port: Some(80), ..Default::default() });
+    let refused = s.checker.set_backends(vec![backend("d"), half]).unwrap_err();
+    assert!(refused.to_string().contains("a backend on a unix socket has no host"), "{refused}");
     let zero = overridden("c", |o| o.unhealthy_threshold = Some(0));
     let refused = s.checker.set_backends(vec![zero]).unwrap_err().to_string();
     assert!(refused.contains("backend \"c\": health_check.unhealthy_threshold = 0"), "{refused}");

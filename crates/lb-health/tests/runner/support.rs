@@ -105,19 +105,28 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Remembers what it was told.
+/// Remembers the verdicts that it was told, and in another list everything in order: `a passed`, `a+`.
 #[derive(Default)]
-pub(crate) struct Told(Mutex<Vec<(BackendId, bool)>>);
+pub(crate) struct Told(Mutex<Vec<(BackendId, bool)>>, Mutex<Vec<String>>);
 
 impl Told {
     pub(crate) fn take(&self) -> Vec<(String, bool)> {
         self.0.lock().unwrap().drain(..).map(|(id, healthy)| (id.to_string(), healthy)).collect()
+    }
+
+    pub(crate) fn take_all(&self) -> Vec<String> {
+        std::mem::take(&mut *self.1.lock().unwrap())
     }
 }
 
 impl HealthSink for Told {
     fn set_healthy(&self, id: &BackendId, healthy: bool) {
         self.0.lock().unwrap().push((id.clone(), healthy));
+        self.1.lock().unwrap().push(format!("{id}{}", if healthy { "+" } else { "-" }));
+    }
+
+    fn checked(&self, id: &BackendId, passed: bool) {
+        self.1.lock().unwrap().push(format!("{id} {}", if passed { "passed" } else { "failed" }));
     }
 }
 

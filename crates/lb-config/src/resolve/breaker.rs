@@ -1,0 +1,66 @@
+//! A pool's circuit breakers and their fallback response.
+
+use super::algorithm::is_token;
+use super::set;
+use crate::config::CircuitBreaker;
+use crate::node::shorten;
+use crate::reader::Reader;
+use lb_breaker::settings::{COUNT_MAX, DURATION_MAX, DURATION_MIN, MINIMUM_CALLS_MAX};
+use lb_breaker::{BreakerSettings, FallbackResponse, RateWindow};
+use std::time::Duration;
+
+/// The shortest `monitoring_period`: the breaker moves it in steps of its hundredth.
+const PERIOD_MIN: Duration = Duration::from_millis(100);
+/// Headers that say how a message is framed or a connection used: the proxy's own business.
+const OWN_HEADERS: [&str; 6] =
+    ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
+
+/// `None` where it is switched off.
+pub(super) fn breaker(r: &Reader<'_>) -> Option<CircuitBreaker> {
+    let mut b = BreakerSettings::default();
+    set(&mut b.failure_threshold, r.field("failure_threshold").integer(0..=COUNT_MAX));
+    set(&mut b.recovery_timeout, r.field("recovery_timeout").duration_within(DURATION_MIN..=DURATION_MAX));
+    set(&mut b.monitoring_period, r.field("monitoring_period").duration_within(PERIOD_MIN..=DURATION_MAX));
+    set(&mut b.success_threshold, r.field("success_threshold").integer(1..=COUNT_MAX));
+    b.half_open_probes = r.field("half_open_probes").integer(1..=COUNT_MAX);
+    b.failure_rate = r.field("failure_rate").integer(1..=100);
+    b.slow_call_duration = r.field("slow_call_duration").duration_within(DURATION_MIN..=DURATION_MAX);
+    b.slow_call_rate = r.field("slow_call_rate").integer(1..=100);
+    set(&mut b.minimum_calls, r.field("minimum_calls").integer(1..=MINIMUM_CALLS_MAX));
+    b.rate_window =
+        r.field("rate_window").integer(1..=COUNT_MAX).map_or(RateWindow::Period, RateWindow::Calls);
+    for (one, other) in [("slow_call_duration", "slow_call_rate"), ("slow_call_rate", "slow_call_duration")] {
+        let field = r.field(one);
+        if field.is_present() && !r.field(other).is_present() {
+            r.sink.error(field.key_span(), format!("`{one}` does nothing without `{other}`"));
+        }
+    }
+    if b.failure_threshold == 0 && b.failure_rate.is_none() && b.slow_call_rate.is_none() {
+        let message = "`failure_threshold` is 0 and there is no rate: nothing would open the breaker";
+        r.field("failure_threshold").error(message).help("enabled = false switches breakers off");
+    }
+    let fallback = r.field("fallback_response").table().map(|t| fallback(&t)).unwrap_or_default();
+    r.enabled().then_some(CircuitBreaker { settings: b, fallback })
+}
+
+fn fallback(r: &Reader<'_>) -> FallbackResponse {
+    let mut f = FallbackResponse::default();
+    set(&mut f.status, r.field("status").integer(200..=599));
+    set(&mut f.body, r.field("body").text_or_empty().map(str::to_owned));
+    if let Some(texts) = r.field("headers").texts() {
+        f.headers.clear();
+        for (name, value, span) in texts {
+            let shown = shorten(name);
+            if !is_token(name) {
+                r.sink.error(span, format!("\"{shown}\" is no header name"));
+            } else if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                r.sink.error(span, format!("header `{shown}` is set by the proxy itself"));
+            } else if value.bytes().any(|b| b != b'\t' && (b < b' ' || b == 0x7F)) {
+                r.sink.error(span, format!("the value of header `{shown}` has a control character"));
+            } else {
+                f.headers.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    f
+}

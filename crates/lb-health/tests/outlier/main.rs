@@ -1,0 +1,6 @@
+//! Passive detection under virtual time.
+
+mod properties;
+mod simulation;
+mod table;
+mod world;
