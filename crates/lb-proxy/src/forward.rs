@@ -18,16 +18,18 @@ use crate::retry::{Failure, RetryPolicy};
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
+use bytes::Bytes;
+use http::response::Parts;
 use http::{Request, Response};
 use lb_balancer::SelectOptions;
 use lb_breaker::Retry;
-use lb_core::{BackendState, Lease, PickContext};
+use lb_core::{BackendState, Lease, PickContext, SelectError};
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How much of a response that is not handed on is read to keep its connection; beyond it, closing is cheaper.
-const DISCARD_MAX: u64 = 16 * 1024;
+/// How much of a response in whose place another try is made is read, to keep it and its connection; beyond it, closing is cheaper.
+const KEPT_MAX: usize = 16 * 1024;
 
 /// What a try came to: a response's head, or why there is none.
 pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
@@ -48,8 +50,16 @@ pub(crate) struct Past {
     tries: Tries,
     /// The backends that it failed on, by `uid`.
     tried: Vec<u64>,
-    /// Why the last try gave no response.
-    failure: Option<ProxyError>,
+    /// What the last try came to.
+    last: Option<Last>,
+}
+
+/// What the client is told if no backend is usable for another try.
+enum Last {
+    /// The last try gave no response.
+    Failed(ProxyError),
+    /// It gave this one, of which all was there.
+    Answered(Box<(Parts, Bytes)>),
 }
 
 impl Past {
@@ -98,7 +108,7 @@ impl<B: RequestBody> Proxy<B> {
         loop {
             let mut lease = match w.balancer.pool().acquire(&mut cx) {
                 Ok(lease) => lease,
-                Err(e) => return Err(past.failure.unwrap_or(ProxyError::NoBackend(e))),
+                Err(e) => return self.without_backend(past, e, client, watch),
             };
             let mut hedge = None;
             if past.tries.is_first() {
@@ -196,12 +206,11 @@ impl<B: RequestBody> Proxy<B> {
         };
         match ended {
             Ok(response) => {
-                self.discard(response, lease, now, j.outgoing);
-                j.past.failure = None;
+                j.past.last = self.let_go(response, lease, now, j.outgoing);
             }
             Err(error) => {
                 conclude(lease, failure, error, now);
-                j.past.failure = Some(error);
+                j.past.last = Some(Last::Failed(error));
             }
         }
         j.outgoing.renew_kept();
@@ -217,18 +226,48 @@ impl<B: RequestBody> Proxy<B> {
         snapshot.usable().any(|m| !tried.contains(&m.state().uid()))
     }
 
-    /// Lets go of a response in whose place another try is made. Its connection is kept if the rest of it is there already and
-    /// small.
-    fn discard(&self, response: Response<ResponseBody<B>>, lease: Lease, now: Nanos, outgoing: &Outgoing<B>) {
+    /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that
+    /// this try finds no backend, and so is its connection.
+    fn let_go(
+        &self,
+        response: Response<ResponseBody<B>>,
+        lease: Lease,
+        now: Nanos,
+        outgoing: &Outgoing<B>,
+    ) -> Option<Last> {
         let (parts, body) = response.into_parts();
-        if outgoing.is_back()
-            && let Some(connection) = body.discard(DISCARD_MAX)
-        {
-            self.worker().idle.put(lease.backend(), connection, now);
-        }
         let kind = FailureKind::Status(parts.status.as_u16());
+        let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
+            if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
+                self.worker().idle.put(lease.backend(), connection, now);
+            }
+            Last::Answered(Box::new((parts, body)))
+        });
         let after = now - lease.started();
         lease.complete(Outcome::Failure { kind, after });
+        kept
+    }
+
+    /// What the client gets when no backend is usable: what the last try came to, if there was one.
+    #[cold]
+    fn without_backend(
+        &self,
+        past: Past,
+        error: SelectError,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Result<Response<ProxyBody<B>>, ProxyError> {
+        match past.last {
+            None => Err(ProxyError::NoBackend(error)),
+            Some(Last::Failed(error)) => Err(error),
+            Some(Last::Answered(kept)) => {
+                let (mut parts, body) = *kept;
+                headers::to_client(&mut parts.headers);
+                parts.version = http::Version::HTTP_11;
+                watch.rest(watch.now(), client.idle_timeout);
+                Ok(Response::from_parts(parts, ProxyBody::own(body)))
+            }
+        }
     }
 
     /// Waits before a retry. If the client leaves meanwhile, this future is dropped, and the retry with it.

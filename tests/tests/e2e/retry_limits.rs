@@ -1,7 +1,7 @@
 //! What bounds retries: the budget, also for those that wait, the time of one try and of all, and the client's patience.
 
 use edge_lb_tests::{SOON, Setup, metric};
-use lb_testkit::{Answer, Backend, Client, EdgeLb, Load, Reply, Step, Stopwatch, eventually};
+use lb_testkit::{Answer, Backend, Client, EdgeLb, Gate, Load, Reply, Step, Stopwatch, eventually};
 use std::thread;
 use std::time::Duration;
 
@@ -144,4 +144,35 @@ fn no_wait_goes_beyond_the_total() {
     assert_eq!(Client::get(lb.address(), "/").unwrap().text(), "later");
     // At 0, 100, 200, 300 and 400 ms at the latest.
     assert!((2..=6).contains(&a.request_count()), "{}", a.request_count());
+}
+
+#[test]
+fn where_no_backend_is_usable_any_more_the_last_response_counts() {
+    for (method, body) in [("GET", "later"), ("HEAD", "")] {
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let a = Backend::with("a", move |request| match request.head.target.as_str() {
+            "/hold" => Reply::ok("held").after(Step::Wait(gate.clone())),
+            _ => Reply::answer(Answer::new(503).body("later")),
+        });
+        let pool = "max_connections = 1\nretry_policy = { backoff = \"constant\", base_delay = \"1s\" }";
+        let lb = Setup::new([&a]).pool(pool).admin().start();
+        let (mut client, mut other) =
+            (Client::connect(lb.address()).unwrap(), Client::connect(lb.address()).unwrap());
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+        eventually(SOON, "a retry waits", || count(&lb, "retries") == 1);
+        other.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        eventually(SOON, "the only place is taken", || a.in_flight() == 1);
+        let response = client.read(method).unwrap();
+        assert_eq!((response.status(), response.served_by()), (503, Some("a")), "{method}");
+        assert_eq!((response.text().as_str(), response.header("content-length")), (body, Some("5")));
+        assert_eq!(a.request_count(), 2);
+        opened.open();
+        assert_eq!(other.read("GET").unwrap().text(), "held");
+        assert_eq!(
+            client.request("GET", "/hold", &[], b"").unwrap().text(),
+            "held",
+            "the connection is in step"
+        );
+    }
 }
