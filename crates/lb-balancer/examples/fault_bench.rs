@@ -50,7 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("both", builder().circuit_breaker(breaker()).outlier_detection(OutlierDetection::new())),
         ("breaker with failure and slow-call rates", builder().circuit_breaker(rates)),
     ];
-    println!("a pick and its end, weighted-round-robin over 3 backends, one thread, the quickest of {ROUNDS} rounds");
+    println!(
+        "a pick and its end, weighted-round-robin over 3 backends, one thread, the quickest of {ROUNDS} rounds"
+    );
     let mut base = None;
     for (name, builder) in rows {
         let ns = cost(&builder.build()?);

@@ -7,6 +7,7 @@ mod bodies;
 mod check_cli;
 mod demo;
 mod discovery_file;
+mod fallback;
 mod headers;
 mod health;
 mod hedge;
