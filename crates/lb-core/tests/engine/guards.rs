@@ -117,6 +117,21 @@ fn the_snapshot_follows_an_open_breaker_and_says_when_it_is_due() {
     assert!(w.order(3).contains('b'));
 }
 
+/// Else it would be due from the first time on, for ever.
+#[test]
+fn a_breaker_that_opened_anew_in_between_is_due_when_it_says_now() {
+    let w = world(Algorithm::Random, 2);
+    let at = |s| Stance::Refusing { until: Some(w.clock.now() + Nanos::from_secs(s)) };
+    w.guard(&id(0)).set(at(60));
+    let first = w.pool.maintain();
+    w.guard(&id(0)).set(at(90));
+    assert_eq!(w.pool.maintain(), first.map(|f| f + Nanos::from_secs(30)));
+    let generation = w.pool.snapshot().generation();
+    w.clock.advance(Duration::from_secs(70));
+    w.pool.acquire(&mut PickContext::new(w.pool.now(), 1)).unwrap();
+    assert_eq!(w.pool.snapshot().generation(), generation, "nothing is due yet");
+}
+
 /// A program without a runtime need not call `maintain`.
 #[test]
 fn a_pool_that_nobody_maintains_lets_probes_through_all_the_same() {
