@@ -65,6 +65,9 @@ pub(crate) struct Options {
     /// Compare two edge-lb binaries by alternated pairs: CPU per request before and after.
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["edge_lb", "no_edge_lb", "rounds"])]
     ab: Option<Vec<PathBuf>>,
+    /// The configurations for A and B of --ab (templates as in xtask/src/bench/peers) [default: edge-lb.toml for both].
+    #[arg(long, num_args = 2, value_names = ["A", "B"], requires = "ab")]
+    ab_config: Option<Vec<PathBuf>>,
     /// Pairs of runs for --ab.
     #[arg(long, default_value_t = 15, requires = "ab", value_parser = clap::value_parser!(u32).range(15..=200))]
     pairs: u32,
@@ -235,10 +238,14 @@ fn subjects(options: &Options, workspace: &Workspace, scratch: &Path) -> Result<
             return Err(Error::new(format!("{} is not a program", program.display())));
         }
         let version = tools::version(&program, "--version");
-        Ok(Subject { name: name.to_owned(), version, program, kind: Kind::EdgeLb })
+        Ok(Subject { name: name.to_owned(), version, program, kind: Kind::EdgeLb, config: None })
     };
     if let Some([a, b]) = options.ab.as_deref() {
-        return Ok((vec![ours("A", a.clone())?, ours("B", b.clone())?], Vec::new()));
+        let mut pair = vec![ours("A", a.clone())?, ours("B", b.clone())?];
+        for (subject, path) in pair.iter_mut().zip(options.ab_config.iter().flatten()) {
+            subject.config = Some(std::fs::read_to_string(path).context(path.display())?);
+        }
+        return Ok((pair, Vec::new()));
     }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     // `pick` needs none of them.
@@ -270,6 +277,7 @@ fn subjects(options: &Options, workspace: &Workspace, scratch: &Path) -> Result<
                     version,
                     program,
                     kind: Kind::Peer(peer),
+                    config: None,
                 });
             }
             Err(error) => missing.push(format!("{}: {error}", peer.name())),

@@ -171,6 +171,13 @@ impl Snapshot {
         self.overlooks(Exclusion::Ejected)
     }
 
+    /// Whom a request would be let in at now, as far as a look can tell; those included that are called upon only because nobody better is
+    /// left. O(backends).
+    pub fn usable(&self) -> impl Iterator<Item = &Member> {
+        let candidates = self.levels.iter().flat_map(|l| l.candidates.iter());
+        candidates.map(|&m| &self.members[m as usize]).filter(|m| m.state.refusal().is_none())
+    }
+
     fn overlooks(&self, why: Exclusion) -> bool {
         self.levels.iter().any(|l| l.overlooks == Some(why) && l.load > 0)
     }

@@ -114,7 +114,8 @@ impl Writer {
         let mut changed = false;
         for e in self.entries.iter_mut().filter(|e| e.state.guard().is_some()) {
             let before = std::mem::replace(&mut e.stance, e.state.stance(now));
-            changed |= refusing(before) != refusing(e.stance);
+            // Another time counts, too: by it the snapshot says when it is due.
+            changed |= before != e.stance && (refusing(before) || refusing(e.stance));
             if e.stance == Stance::Clear && before != Stance::Clear {
                 e.recover(now, slow_start);
                 changed = true;

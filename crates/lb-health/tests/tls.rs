@@ -7,6 +7,7 @@ use lb_health::{
     CheckKind, ExpectedBody, HealthCheck, HealthCheckError, HealthChecker, HttpCheck, NoSink, TlsCheck,
 };
 use lb_types::{Backend, BackendUrl};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -27,14 +28,18 @@ struct Server {
 impl Server {
     /// Speaks what ALPN says: gRPC with `h2`, otherwise HTTP/1.1.
     async fn start(names: &[&str], alpn: &[&str]) -> Self {
-        let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        Self::with(params(names), alpn).await
+    }
+
+    async fn with(params: CertificateParams, alpn: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -64,7 +69,7 @@ impl Server {
                 });
             }
         });
-        Self { port, pem: made.cert.pem(), asked }
+        Self { port, pem: certificate.pem(), asked }
     }
 
     fn backend(&self) -> Backend {
@@ -80,6 +85,17 @@ impl Server {
     fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+/// As `openssl req -x509` makes them: signed by itself, and by its own word an authority.
+fn authority(names: &[&str]) -> CertificateParams {
+    let mut params = params(names);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 fn http(tls: TlsCheck) -> HealthCheck {
@@ -105,6 +121,31 @@ async fn certificate_of_a_known_authority_passes_for_its_names_alone() {
         error.starts_with("no TLS with \"other.example\": ") && error.contains("not valid for name"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn certificate_that_is_listed_itself_passes_though_it_calls_itself_an_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(authority(&["127.0.0.1"]), &[]).await;
+    let listed = TlsCheck::default().ca(server.ca(folder.path()));
+    let status = check(http(listed.clone()), server.backend()).await;
+    assert!(status.healthy, "{status:?}");
+    let error = failure(http(listed.clone().server_name("other.example")), server.backend()).await;
+    assert!(error.contains("not valid for name"), "{error}");
+
+    let other = Server::with(authority(&["127.0.0.1"]), &[]).await;
+    let error = failure(http(listed), other.backend()).await;
+    assert!(error.contains("invalid peer certificate"), "{error}");
+
+    // The time counts all the same.
+    for params in [authority(&["127.0.0.1"]), params(&["127.0.0.1"])] {
+        let mut old = params;
+        old.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let server = Server::with(old, &[]).await;
+        let error = failure(http(TlsCheck::default().ca(server.ca(folder.path()))), server.backend()).await;
+        assert!(error.contains("expired"), "{error}");
+    }
 }
 
 #[tokio::test]

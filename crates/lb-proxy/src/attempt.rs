@@ -68,7 +68,7 @@ impl<B: RequestBody> Proxy<B> {
                 }
             };
             // hyper gives back only what it had not begun to write.
-            outgoing.keep_spare();
+            let spare = outgoing.spare();
             watch.arm(Phase::FirstByte, now, end.within(w.settings.first_byte_timeout, now));
             let error = match self.exchange(&mut connection, outgoing, watch).await {
                 // A 101 was never asked for: `Upgrade` does not pass.
@@ -78,11 +78,16 @@ impl<B: RequestBody> Proxy<B> {
                 {
                     ProxyError::BadResponse
                 }
-                Ok(response) => return Ok(ResponseBody::keeping(response, connection)),
+                Ok(response) => {
+                    if policy.settings().retry_on.has_status(response.status()) {
+                        outgoing.keep(spare);
+                    }
+                    return Ok(ResponseBody::keeping(response, connection));
+                }
                 Err(error) => error,
             };
             drop(connection);
-            outgoing.renew();
+            outgoing.renew(spare);
             if !(reused && error == ProxyError::Reset && outgoing.request.is_some()) {
                 return Err(error);
             }

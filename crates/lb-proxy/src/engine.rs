@@ -182,24 +182,26 @@ impl<B: RequestBody> ResponseBody<B> {
         self.incoming.size_hint()
     }
 
-    /// Reads the rest of the body, if it is there already and no longer than `max` bytes; then gives the connection, if that can be
-    /// used again.
-    pub(crate) fn discard(mut self, max: u64) -> Option<Connection<B>> {
-        if self.size_hint().lower() > max {
+    /// All of the body, and the connection if that can be used again: if it is there already and no longer than `max` bytes.
+    pub(crate) fn take_all(mut self, max: usize) -> Option<(Bytes, Option<Connection<B>>)> {
+        if self.size_hint().lower() > max as u64 {
             return None;
         }
-        let (mut left, mut cx) = (max, Context::from_waker(Waker::noop()));
+        let (mut all, mut cx) = (Bytes::new(), Context::from_waker(Waker::noop()));
         while !self.is_end_stream() {
             match self.poll_frame(&mut cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    left = left.checked_sub(length)?;
-                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if all.len() + data.len() > max => return None,
+                    Ok(data) if all.is_empty() => all = data,
+                    Ok(data) => all = [all, data].concat().into(),
+                    // Trailers are not kept.
+                    Err(_) => {}
+                },
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
             }
         }
-        self.take_connection()
+        Some((all, self.take_connection()))
     }
 
     /// The connection, after the body's end, unless it is to close.

@@ -18,38 +18,55 @@ use crate::retry::{Failure, RetryPolicy};
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
+use bytes::Bytes;
+use http::response::Parts;
 use http::{Request, Response};
 use lb_balancer::SelectOptions;
 use lb_breaker::Retry;
-use lb_core::{Lease, PickContext};
-use lb_types::{Exclusion, FailureKind, Nanos, Outcome};
+use lb_core::{BackendState, Lease, PickContext, SelectError};
+use lb_types::{FailureKind, Nanos, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How much of a response that is not handed on is read to keep its connection; beyond it, closing is cheaper.
-const DISCARD_MAX: u64 = 16 * 1024;
+/// How much of a response in whose place another try is made is read, to keep it and its connection; beyond it, closing is cheaper.
+const KEPT_MAX: usize = 16 * 1024;
 
 /// What a try came to: a response's head, or why there is none.
 pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
 
-/// One request on its way, over all its tries.
-pub(crate) struct Journey<'a, B: RequestBody> {
-    pub(crate) watch: &'a Arc<Watch>,
-    pub(crate) policy: &'a RetryPolicy,
-    pub(crate) cx: PickContext<'static>,
-    pub(crate) outgoing: Outgoing<B>,
-    tries: Tries,
-    /// The backends that it failed on, by `uid`.
-    pub(crate) tried: Vec<u64>,
-    /// Why the last try gave no response.
-    failure: Option<ProxyError>,
+/// One request on its way, over all its tries. By reference: the plain walk keeps its parts where they are, for moving a request about
+/// costs more than deciding.
+pub(crate) struct Journey<'r, 'p, B: RequestBody> {
+    pub(crate) watch: &'r Arc<Watch>,
+    pub(crate) policy: &'p RetryPolicy,
+    pub(crate) cx: &'r mut PickContext<'static>,
+    pub(crate) outgoing: &'r mut Outgoing<B>,
+    pub(crate) past: &'r mut Past,
 }
 
-impl<B: RequestBody> Journey<'_, B> {
-    /// Has it been tried only once, or not yet?
-    #[inline]
-    pub(crate) fn is_first(&self) -> bool {
-        self.tries.is_first()
+/// What became of a request's tries so far.
+#[derive(Default)]
+pub(crate) struct Past {
+    tries: Tries,
+    /// The backends that it failed on, by `uid`.
+    tried: Vec<u64>,
+    /// What the last try came to.
+    last: Option<Last>,
+}
+
+/// What the client is told if no backend is usable for another try.
+enum Last {
+    /// The last try gave no response.
+    Failed(ProxyError),
+    /// It gave this one, of which all was there.
+    Answered(Box<(Parts, Bytes)>),
+}
+
+impl Past {
+    /// It failed on this backend.
+    pub(crate) fn mark(&mut self, backend: &BackendState, cx: &mut PickContext<'_>) {
+        cx.tried(backend);
+        self.tried.push(backend.uid());
     }
 }
 
@@ -72,7 +89,7 @@ impl<B: RequestBody> Proxy<B> {
         let w = &**self.worker();
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
-        let cx = {
+        let mut cx = {
             let headers = Headers(&parts.headers);
             w.balancer.context(&request::info(&parts, &headers, client.ip), &SelectOptions::default())
         };
@@ -85,52 +102,48 @@ impl<B: RequestBody> Proxy<B> {
         // Looked up once: what the request began with holds for all its tries.
         let policy = &*w.settings.retry;
         let (body, progress) = self.request_body(body, parts.method.is_idempotent(), client, policy, watch);
-        let outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
-        let mut j = Journey {
-            watch,
-            policy,
-            cx,
-            outgoing,
-            tries: Tries::default(),
-            tried: Vec::new(),
-            failure: None,
-        };
+        let mut outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
+        let mut past = Past::default();
         let mut granted: Option<Retry<'_>> = None;
-        let (response, lease) = loop {
-            let lease = match w.balancer.pool().acquire(&mut j.cx) {
+        loop {
+            let mut lease = match w.balancer.pool().acquire(&mut cx) {
                 Ok(lease) => lease,
-                Err(e) => return Err(j.failure.unwrap_or(ProxyError::NoBackend(e))),
+                Err(e) => return self.without_backend(past, e, client, watch),
             };
-            if j.is_first() {
-                policy.budget().request(j.cx.now);
+            let mut hedge = None;
+            if past.tries.is_first() {
+                policy.budget().request(cx.now);
+                hedge = self.hedge_after(policy, &outgoing, cx.now);
             } else if let Some(retry) = granted.take() {
                 retry.made();
             }
-            let (lease, mut ended) = match self.hedge_after(&j) {
-                None => {
-                    let tried = self.attempt(lease.backend(), &mut j.outgoing, policy, j.cx.now, watch);
-                    let ended = tried.await;
-                    (lease, ended)
+            // What is seldom is boxed: it would make every request's own state larger.
+            let mut ended = match hedge {
+                None => self.attempt(lease.backend(), &mut outgoing, policy, cx.now, watch).await,
+                Some(delay) => {
+                    let journey =
+                        Journey { watch, policy, cx: &mut cx, outgoing: &mut outgoing, past: &mut past };
+                    Box::pin(self.hedged(journey, &mut lease, delay)).await
                 }
-                // Boxed, as what comes after failures: it would make every request's own state larger.
-                Some(delay) => Box::pin(self.hedged(&mut j, lease, delay)).await,
             };
             if let Ok(response) = &mut ended {
                 w.hear_head(response.headers_mut(), lease.backend(), watch);
             }
             let ended = match ended {
                 Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
-                    break (response, lease);
+                    return Ok(self.hand_on(response, lease, outgoing.settle(), client, watch));
                 }
-                ended => ended,
+                other => other,
             };
-            match Box::pin(self.after_failure(&mut j, lease, ended)).await {
+            let journey = Journey { watch, policy, cx: &mut cx, outgoing: &mut outgoing, past: &mut past };
+            match Box::pin(self.after_failure(journey, lease, ended)).await {
                 Next::Again(retry) => granted = retry,
-                Next::Over(end) => break end?,
+                Next::Over(end) => {
+                    let (response, lease) = end?;
+                    return Ok(self.hand_on(response, lease, outgoing.settle(), client, watch));
+                }
             }
-        };
-        let progress = j.outgoing.settle();
-        Ok(self.hand_on(response, lease, progress, client, watch))
+        }
     }
 
     fn request_body(
@@ -157,7 +170,7 @@ impl<B: RequestBody> Proxy<B> {
     }
 
     /// Ends a try's lease if nothing is handed on, and waits for the time of the next, if there is to be one.
-    async fn after_failure<'p>(&self, j: &mut Journey<'p, B>, lease: Lease, ended: Ended<B>) -> Next<'p, B> {
+    async fn after_failure<'p>(&self, j: Journey<'_, 'p, B>, lease: Lease, ended: Ended<B>) -> Next<'p, B> {
         let now = j.watch.now();
         let (failure, asked) = match &ended {
             Ok(r) => (Some(Failure::Status(r.status())), retry_after(r.headers(), SystemTime::now)),
@@ -167,14 +180,13 @@ impl<B: RequestBody> Proxy<B> {
             // Not the backend's failure: its lease was cancelled.
             return Next::Over(ended.map(|r| (r, lease)));
         };
-        j.cx.tried(lease.backend());
-        j.tried.push(lease.backend().uid());
+        j.past.mark(lease.backend(), j.cx);
         let mut verdict = Verdict::Over;
-        if j.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
-            let another = self.another_is_usable(&j.tried);
+        if j.past.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
+            let another = self.another_is_usable(&j.past.tried);
             let (random, end) = (fastrand::u64(..), j.watch.cap());
             let situation = Situation { now, end, another, retry_after: asked, random };
-            verdict = j.tries.after(j.policy, failure, &situation);
+            verdict = j.past.tries.after(j.policy, failure, &situation);
         }
         let counters = &self.worker().counters;
         let (wait, granted) = match verdict {
@@ -194,15 +206,14 @@ impl<B: RequestBody> Proxy<B> {
         };
         match ended {
             Ok(response) => {
-                self.discard(response, lease, now, &j.outgoing);
-                j.failure = None;
+                j.past.last = self.let_go(response, lease, now, j.outgoing);
             }
             Err(error) => {
                 conclude(lease, failure, error, now);
-                j.failure = Some(error);
+                j.past.last = Some(Last::Failed(error));
             }
         }
-        j.outgoing.renew();
+        j.outgoing.renew_kept();
         counters.retry(failure);
         self.pause(wait, now, j.watch).await;
         j.cx.now = j.watch.now();
@@ -212,29 +223,51 @@ impl<B: RequestBody> Proxy<B> {
     /// Is a backend usable that is not among those? As far as a look can tell; the pick decides.
     fn another_is_usable(&self, tried: &[u64]) -> bool {
         let snapshot = self.worker().balancer.pool().snapshot();
-        let panic = snapshot.is_panicking();
-        snapshot.members().iter().any(|m| {
-            let usable = match m.exclusion() {
-                None => true,
-                Some(Exclusion::Unhealthy) => panic && m.state().refusal().is_none(),
-                Some(_) => false,
-            };
-            usable && !tried.contains(&m.state().uid())
-        })
+        snapshot.usable().any(|m| !tried.contains(&m.state().uid()))
     }
 
-    /// Lets go of a response in whose place another try is made. Its connection is kept if the rest of it is there already and
-    /// small.
-    fn discard(&self, response: Response<ResponseBody<B>>, lease: Lease, now: Nanos, outgoing: &Outgoing<B>) {
+    /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that
+    /// this try finds no backend, and so is its connection.
+    fn let_go(
+        &self,
+        response: Response<ResponseBody<B>>,
+        lease: Lease,
+        now: Nanos,
+        outgoing: &Outgoing<B>,
+    ) -> Option<Last> {
         let (parts, body) = response.into_parts();
-        if outgoing.is_back()
-            && let Some(connection) = body.discard(DISCARD_MAX)
-        {
-            self.worker().idle.put(lease.backend(), connection, now);
-        }
         let kind = FailureKind::Status(parts.status.as_u16());
+        let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
+            if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
+                self.worker().idle.put(lease.backend(), connection, now);
+            }
+            Last::Answered(Box::new((parts, body)))
+        });
         let after = now - lease.started();
         lease.complete(Outcome::Failure { kind, after });
+        kept
+    }
+
+    /// What the client gets when no backend is usable: what the last try came to, if there was one.
+    #[cold]
+    fn without_backend(
+        &self,
+        past: Past,
+        error: SelectError,
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Result<Response<ProxyBody<B>>, ProxyError> {
+        match past.last {
+            None => Err(ProxyError::NoBackend(error)),
+            Some(Last::Failed(error)) => Err(error),
+            Some(Last::Answered(kept)) => {
+                let (mut parts, body) = *kept;
+                headers::to_client(&mut parts.headers);
+                parts.version = http::Version::HTTP_11;
+                watch.rest(watch.now(), client.idle_timeout);
+                Ok(Response::from_parts(parts, ProxyBody::own(body)))
+            }
+        }
     }
 
     /// Waits before a retry. If the client leaves meanwhile, this future is dropped, and the retry with it.

@@ -5,10 +5,11 @@
 
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
-use crate::forward::{Ended, Journey, conclude};
+use crate::forward::{Ended, Journey, Past, conclude};
+use crate::outgoing::Outgoing;
 use crate::proxy::Proxy;
-use crate::retry::Failure;
 use crate::retry::hedge::counts;
+use crate::retry::{Failure, RetryPolicy};
 use crate::stats::Counters;
 use lb_core::{BackendState, Lease, PickContext};
 use lb_types::Nanos;
@@ -17,93 +18,102 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 impl<B: RequestBody> Proxy<B> {
-    /// When this try is to be hedged; `None`: not at all.
+    /// When a first try is to be hedged; `None`: not at all.
     #[inline]
-    pub(crate) fn hedge_after(&self, j: &Journey<'_, B>) -> Option<Duration> {
-        let hedge = j.policy.settings().hedge.as_ref()?;
-        if !j.is_first() || !j.outgoing.is_bare() {
-            return None;
-        }
+    pub(crate) fn hedge_after(
+        &self,
+        policy: &RetryPolicy,
+        outgoing: &Outgoing<B>,
+        now: Nanos,
+    ) -> Option<Duration> {
+        let hedge = policy.settings().hedge.as_ref().filter(|_| outgoing.is_bare())?;
         let w = self.worker();
         let mut recent = w.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.delay(hedge, j.cx.now, || counts(&w.balancer.pool().snapshot()))
+        recent.delay(hedge, now, || counts(&w.balancer.pool().snapshot()))
     }
 
-    /// A try that is hedged after `delay`: the lease and the end of the try that won, or failed last.
-    pub(crate) async fn hedged(
-        &self,
-        j: &mut Journey<'_, B>,
-        lease: Lease,
-        delay: Duration,
-    ) -> (Lease, Ended<B>) {
+    /// A try that is hedged after `delay`: the end of the try that won, or failed last; `lease` is then that one's.
+    pub(crate) async fn hedged(&self, j: Journey<'_, '_, B>, lease: &mut Lease, delay: Duration) -> Ended<B> {
         let w = &**self.worker();
+        let Journey { watch, policy, cx, outgoing, past } = j;
         let backend = lease.backend().clone();
-        let Some(mut copy) = j.outgoing.copy() else {
-            let ended = self.attempt(&backend, &mut j.outgoing, j.policy, j.cx.now, j.watch).await;
-            return (lease, ended);
+        let Some(mut copy) = outgoing.copy() else {
+            return self.attempt(&backend, outgoing, policy, cx.now, watch).await;
         };
-        let Journey { watch, policy, cx, outgoing, tried, .. } = j;
-        let mut first = pin!(self.attempt(&backend, outgoing, policy, cx.now, watch));
-        tokio::select! {
-            biased;
-            ended = &mut first => return (lease, ended),
-            () = tokio::time::sleep(delay) => {}
-        }
-        let now = watch.now();
+        let overtaken = {
+            let mut first = pin!(self.attempt(&backend, outgoing, policy, cx.now, watch));
+            tokio::select! {
+                biased;
+                ended = &mut first => return ended,
+                () = tokio::time::sleep(delay) => {}
+            }
+            let Some(mut other) = self.lease_beside(policy, cx, &backend, watch.now()) else {
+                return first.await;
+            };
+            let own = w.timer.watch(false);
+            own.0.set_cap(Some(watch.cap()));
+            let beside = other.backend().clone();
+            let mut second = pin!(self.attempt(&beside, &mut copy, policy, other.started(), &own.0));
+            let (first_is_done, ended) = tokio::select! {
+                biased;
+                ended = &mut first => (true, ended),
+                ended = &mut second => (false, ended),
+            };
+            match (first_is_done, ended) {
+                (true, Ok(won)) => return Ok(won),
+                (true, Err(error)) => {
+                    std::mem::swap(lease, &mut other);
+                    fail(other, error, watch.now(), cx, past);
+                    let ended = second.await;
+                    if ended.is_ok() {
+                        Counters::count(&w.counters.hedges_won);
+                    }
+                    return ended;
+                }
+                (false, Err(error)) => {
+                    fail(other, error, watch.now(), cx, past);
+                    return first.await;
+                }
+                (false, Ok(won)) => {
+                    *lease = other;
+                    won
+                }
+            }
+        };
+        Counters::count(&w.counters.hedges_won);
+        // Should this response be retried on: it is the copy that was sent, and the slow backend is not the next to ask.
+        *outgoing = copy;
+        past.mark(&backend, cx);
+        Ok(overtaken)
+    }
+
+    /// A lease on another backend, if there is a usable one and the budget grants it.
+    fn lease_beside(
+        &self,
+        policy: &RetryPolicy,
+        cx: &PickContext<'static>,
+        backend: &BackendState,
+        now: Nanos,
+    ) -> Option<Lease> {
+        let w = self.worker();
         let Some(granted) = policy.budget().try_retry(now) else {
             Counters::count(&w.counters.retries_refused);
-            return (lease, first.await);
+            return None;
         };
-        let mut beside = cx.clone();
-        beside.now = now;
-        beside.exclude(&backend);
-        let Ok(other) = w.balancer.pool().acquire(&mut beside) else {
-            drop(granted);
-            return (lease, first.await);
-        };
+        let mut cx = cx.clone();
+        cx.now = now;
+        cx.exclude(backend);
+        let other = w.balancer.pool().acquire(&mut cx).ok()?;
         granted.made();
         Counters::count(&w.counters.hedges);
-        let own = w.timer.watch(false);
-        own.0.set_cap(Some(watch.cap()));
-        let beside = other.backend().clone();
-        let mut second = pin!(self.attempt(&beside, &mut copy, policy, now, &own.0));
-        let (first_won, ended) = tokio::select! {
-            biased;
-            ended = &mut first => (true, ended),
-            ended = &mut second => (false, ended),
-        };
-        let (lease, ended, first_won) = match (first_won, ended) {
-            (true, Err(error)) => {
-                fail(lease, error, watch.now(), cx, tried);
-                (other, second.await, false)
-            }
-            (false, Err(error)) => {
-                fail(other, error, watch.now(), cx, tried);
-                (lease, first.await, true)
-            }
-            (true, won) => (lease, won, true),
-            (false, won) => {
-                // Should this response be retried on, then not at the one that is slow.
-                mark(&backend, cx, tried);
-                (other, won, false)
-            }
-        };
-        if ended.is_ok() && !first_won {
-            Counters::count(&w.counters.hedges_won);
-        }
-        (lease, ended)
+        Some(other)
     }
 }
 
 /// Ends the lease of a try that failed while the other goes on.
-fn fail(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_>, tried: &mut Vec<u64>) {
-    mark(lease.backend(), cx, tried);
+fn fail(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_>, past: &mut Past) {
+    past.mark(lease.backend(), cx);
     if let Some(failure) = Failure::of(error) {
         conclude(lease, failure, error, now);
     }
-}
-
-fn mark(backend: &BackendState, cx: &mut PickContext<'_>, tried: &mut Vec<u64>) {
-    cx.tried(backend);
-    tried.push(backend.uid());
 }

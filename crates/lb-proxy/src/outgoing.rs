@@ -13,17 +13,18 @@ use std::sync::Arc;
 pub(crate) struct Outgoing<B: RequestBody> {
     /// What is to be sent; `None` while it is under way, and afterwards if it cannot be sent again.
     pub(crate) request: Option<Request<ReqBody<B>>>,
-    /// The head of a request under way, to make it anew.
-    spare: Option<Request<ReqBody<B>>>,
+    /// The head of a request that was answered, to make it anew. Boxed like the target: what is seldom there is not moved about.
+    spare: Option<Box<Request<ReqBody<B>>>>,
     /// Of its body, if it has one.
     pub(crate) progress: Option<Arc<Progress<B>>>,
     idempotent: bool,
     expects_continue: bool,
     /// The client's own target, once a base path was put before it.
-    target: Option<Uri>,
+    target: Option<Box<Uri>>,
 }
 
 impl<B: RequestBody> Outgoing<B> {
+    #[inline(always)] // else the request is moved thrice more
     pub(crate) fn new(
         request: Request<ReqBody<B>>,
         progress: Option<Arc<Progress<B>>>,
@@ -48,9 +49,9 @@ impl<B: RequestBody> Outgoing<B> {
         let base = url.base_path();
         if !base.is_empty() && self.target.is_none() {
             // Another backend may have another.
-            self.target = Some(request.uri().clone());
+            self.target = Some(Box::new(request.uri().clone()));
         }
-        let from = self.target.as_ref().unwrap_or(request.uri());
+        let from = self.target.as_deref().unwrap_or(request.uri());
         if !(base.is_empty() && self.target.is_none() && request::is_plain(from)) {
             *request.uri_mut() = request::target(from, base);
         }
@@ -94,10 +95,15 @@ impl<B: RequestBody> Outgoing<B> {
         })
     }
 
-    /// Before it is sent: keeps what is needed to make it anew.
+    /// What is needed to make it anew after it was sent; kept by whoever sends it, for that is cheaper.
     #[inline]
-    pub(crate) fn keep_spare(&mut self) {
-        self.spare = if self.is_repeatable() { self.request.as_ref().map(copy_of) } else { None };
+    pub(crate) fn spare(&self) -> Option<Request<ReqBody<B>>> {
+        self.request.as_ref().filter(|_| self.is_repeatable()).map(copy_of)
+    }
+
+    /// It was answered, and may have to be sent again all the same.
+    pub(crate) fn keep(&mut self, spare: Option<Request<ReqBody<B>>>) {
+        self.spare = spare.map(Box::new);
     }
 
     /// Can it be sent again, after its connection is gone?
@@ -111,8 +117,7 @@ impl<B: RequestBody> Outgoing<B> {
     }
 
     /// Makes it anew, if that is needed and can be. The connection that it was on must be gone, or be done with it.
-    pub(crate) fn renew(&mut self) {
-        let spare = self.spare.take();
+    pub(crate) fn renew(&mut self, spare: Option<Request<ReqBody<B>>>) {
         if self.request.is_some() {
             return;
         }
@@ -123,6 +128,12 @@ impl<B: RequestBody> Outgoing<B> {
         }
         self.request = Some(request);
         self.hold_for_continue();
+    }
+
+    /// Makes an answered one anew.
+    pub(crate) fn renew_kept(&mut self) {
+        let spare = self.spare.take();
+        self.renew(spare.map(|s| *s));
     }
 
     /// A client that expects a 100 sends its body only when the backend has agreed to take it: hyper answers the client the moment

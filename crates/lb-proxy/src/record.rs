@@ -51,8 +51,11 @@ impl Record {
     }
 
     /// Drops all of it.
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        (self.parts, self.tail, self.next) = (Vec::new(), Vec::new(), 0);
+        if self.length > 0 {
+            (self.parts, self.tail, self.next, self.length) = (Vec::new(), Vec::new(), 0, 0);
+        }
     }
 
     /// From the start again.

@@ -36,7 +36,7 @@ struct Source<B> {
     /// The client has sent all of it.
     ended: bool,
     record: Record,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// The trailers are yet to be sent again.
     trailers_due: bool,
     limits: Limits,
@@ -107,9 +107,11 @@ impl<B> Progress<B> {
 
     /// There will be no further try: nothing more is recorded, and what was is dropped.
     pub(crate) fn settle(&self) {
-        self.keeps.store(false, Relaxed);
-        let record = lock(&self.home).take();
-        drop(record);
+        if self.keeps() {
+            self.keeps.store(false, Relaxed);
+            let record = lock(&self.home).take();
+            drop(record);
+        }
     }
 
     /// Is no try under way that has the body?
@@ -169,7 +171,7 @@ impl<B: Body + Unpin> Source<B> {
             return Some(Frame::data(data));
         }
         if std::mem::take(&mut self.trailers_due) {
-            return self.trailers.clone().map(Frame::trailers);
+            return self.trailers.as_deref().cloned().map(Frame::trailers);
         }
         None
     }
@@ -180,7 +182,7 @@ impl<B: Body + Unpin> Source<B> {
             if let Some(data) = frame.data_ref() {
                 progress.keeps.store(self.record.put(data), Relaxed);
             }
-            self.trailers = frame.trailers_ref().cloned();
+            self.trailers = frame.trailers_ref().cloned().map(Box::new);
         } else {
             self.record.clear();
         }

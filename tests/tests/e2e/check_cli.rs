@@ -63,8 +63,8 @@ fn ten_broken_files_give_ten_precise_messages() {
         ("id = \"a\"", "weight = -1", &[":10:", "weight", "-1"]),
         (
             "algorithm = \"round-robin\"",
-            "circuit_breaker = {}",
-            &[":6:1", "circuit_breaker", "not built yet"],
+            "session_affinity = {}",
+            &[":6:1", "session_affinity", "not built yet"],
         ),
         ("[[listeners]]", "[[listeners]", &[":2:"]),
         ("address = \"127.0.0.1:8080\"", "", &[":2:", "address"]),

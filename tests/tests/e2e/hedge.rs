@@ -116,3 +116,25 @@ fn when_both_tries_time_out_the_client_is_told_after_the_later() {
     assert_eq!(x.request_count() + y.request_count(), before + 2);
     assert_eq!(metric(&lb, "edge_lb_backend_in_flight", &[]) as u64, 0);
 }
+
+/// What overtakes is a response that is retried on: the request is still there to be sent again.
+#[test]
+fn an_overtaking_503_is_retried() {
+    let (slow, good) = (sometimes_slow(), Backend::start("good"));
+    let bad = Backend::with("bad", |request| match request.head.target.as_str() {
+        "/hang" => Reply::status(503),
+        _ => Reply::ok("bad"),
+    });
+    let pool = "algorithm = \"round-robin\"\ntimeouts = { first_byte = \"1s\" }\n\
+                retry_policy = { hedge = {}, base_delay = \"1ms\" }";
+    let lb = Setup::new([&slow, &bad, &good]).pool(pool).admin().start();
+    Load::new(lb.address()).connections(2).requests_each(200).run_to_end().assert_all_ok(400);
+    until_it_hedges(&lb, "hedges_won");
+    let retried = || metric(&lb, "edge_lb_http_retry_reasons_total", &["status"]) as u64;
+    let won = count(&lb, "hedges_won");
+    for _ in 0..6 {
+        let response = Client::get(lb.address(), "/hang").unwrap();
+        assert_eq!((response.status(), response.served_by()), (200, Some("good")));
+    }
+    assert!(count(&lb, "hedges_won") > won && retried() > 0);
+}

@@ -1,7 +1,7 @@
 //! What bounds retries: the budget, also for those that wait, the time of one try and of all, and the client's patience.
 
 use edge_lb_tests::{SOON, Setup, metric};
-use lb_testkit::{Answer, Backend, Client, EdgeLb, Load, Reply, Step, Stopwatch, eventually};
+use lb_testkit::{Answer, Backend, Client, EdgeLb, Gate, Load, Reply, Step, Stopwatch, eventually};
 use std::thread;
 use std::time::Duration;
 
@@ -17,24 +17,43 @@ fn count(lb: &EdgeLb, name: &str) -> u64 {
 #[test]
 fn a_storm_of_failures_is_not_multiplied() {
     const REQUESTS: usize = 1_000;
-    for reply in [Reply::answer(Answer::new(503)), Reply::steps([Step::Reset])] {
+    let storms = [
+        (Reply::status(503), ""),
+        (Reply::status(500), ", retry_on = [\"5xx\"], max_retries = 100"),
+        (Reply::steps([Step::Reset]), ""),
+    ];
+    for (reply, keys) in storms {
         let backends = ["a", "b"].map(|id| {
             let reply = reply.clone();
             Backend::with(id, move |_| reply.clone())
         });
-        let pool = "retry_policy = { base_delay = \"1ms\" }";
-        let lb = Setup::new(&backends).pool(pool).top("workers = 2").admin().start();
+        let pool = format!("retry_policy = {{ base_delay = \"1ms\"{keys} }}");
+        let lb = Setup::new(&backends).pool(&pool).top("workers = 2").admin().start();
         let watch = Stopwatch::start();
         let report = Load::new(lb.address()).connections(8).requests_each(REQUESTS / 8).run_to_end();
         // The windows that the load can have touched.
         let windows = 2 + watch.elapsed().as_secs() as usize / 10;
-        assert_eq!(report.status(503) + report.status(502), REQUESTS, "{report:?}");
+        assert_eq!(report.statuses.range(500..).map(|(_, n)| n).sum::<usize>(), REQUESTS, "{report:?}");
         let sent: usize = backends.iter().map(Backend::request_count).sum();
         assert!(sent <= REQUESTS + REQUESTS / 5 + 100 * windows, "{sent} requests for {REQUESTS}");
         assert!(sent > REQUESTS + 100, "{sent} requests for {REQUESTS}");
         assert!(count(&lb, "retries_refused") > 0);
         assert_eq!(metric(&lb, "edge_lb_http_retry_reasons_total", &[]) as u64, count(&lb, "retries"));
     }
+}
+
+#[test]
+fn all_workers_draw_on_one_budget() {
+    let a = unavailable("a");
+    // Of eight requests that is one, of fewer none.
+    let pool = "retry_policy = { base_delay = \"0s\", budget_percent = 13, budget_min_per_second = 0, \
+                budget_window = \"1h\" }";
+    let lb = Setup::new([&a]).pool(pool).top("workers = 4").start();
+    for _ in 0..8 {
+        // A connection each, so that all workers get some.
+        assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 503);
+    }
+    assert_eq!(a.request_count(), 9);
 }
 
 /// envoy#30205: retries were counted when they were sent, so that any number could wait.
@@ -125,4 +144,35 @@ fn no_wait_goes_beyond_the_total() {
     assert_eq!(Client::get(lb.address(), "/").unwrap().text(), "later");
     // At 0, 100, 200, 300 and 400 ms at the latest.
     assert!((2..=6).contains(&a.request_count()), "{}", a.request_count());
+}
+
+#[test]
+fn where_no_backend_is_usable_any_more_the_last_response_counts() {
+    for (method, body) in [("GET", "later"), ("HEAD", "")] {
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let a = Backend::with("a", move |request| match request.head.target.as_str() {
+            "/hold" => Reply::ok("held").after(Step::Wait(gate.clone())),
+            _ => Reply::answer(Answer::new(503).body("later")),
+        });
+        let pool = "max_connections = 1\nretry_policy = { backoff = \"constant\", base_delay = \"1s\" }";
+        let lb = Setup::new([&a]).pool(pool).admin().start();
+        let (mut client, mut other) =
+            (Client::connect(lb.address()).unwrap(), Client::connect(lb.address()).unwrap());
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+        eventually(SOON, "a retry waits", || count(&lb, "retries") == 1);
+        other.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        eventually(SOON, "the only place is taken", || a.in_flight() == 1);
+        let response = client.read(method).unwrap();
+        assert_eq!((response.status(), response.served_by()), (503, Some("a")), "{method}");
+        assert_eq!((response.text().as_str(), response.header("content-length")), (body, Some("5")));
+        assert_eq!(a.request_count(), 2);
+        opened.open();
+        assert_eq!(other.read("GET").unwrap().text(), "held");
+        assert_eq!(
+            client.request("GET", "/hold", &[], b"").unwrap().text(),
+            "held",
+            "the connection is in step"
+        );
+    }
 }

@@ -20,6 +20,8 @@ pub(super) struct Subject {
     pub(super) version: String,
     pub(super) program: PathBuf,
     pub(super) kind: Kind,
+    /// Another template than its kind's own.
+    pub(super) config: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +89,9 @@ impl Subject {
         let mut command = Command::new(&self.program);
         match self.kind {
             Kind::EdgeLb => {
-                command.args(["run", "--config"]).arg(write("edge-lb.toml", config::EDGE_LB)?);
+                command
+                    .args(["run", "--config"])
+                    .arg(write("edge-lb.toml", self.config.as_deref().unwrap_or(config::EDGE_LB))?);
             }
             Kind::Peer(Peer::Nginx) => {
                 write("nginx.conf", config::NGINX)?;

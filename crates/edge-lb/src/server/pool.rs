@@ -99,16 +99,6 @@ fn parse_backends(text: &str, path: &Path) -> Result<Vec<Backend>, String> {
 mod tests {
     use super::*;
 
-    /// Accepted and ignored would be worse.
-    #[test]
-    fn agent_checks_are_refused_until_the_balancer_takes_their_reports() {
-        let mut pool = Pool::default();
-        pool.agent_check = Some(lb_health::AgentCheck::port(9999));
-        let error = balancer("web", pool).unwrap_err();
-        assert_eq!(error.to_string(), "pool \"web\": agent_check is not built into the server yet");
-        assert!(error.is_config());
-    }
-
     #[test]
     fn discovery_files_are_read_by_their_extension() {
         let json = r#"[{ "id": "a", "url": "http://10.0.0.1:80" }]"#;

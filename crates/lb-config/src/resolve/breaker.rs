@@ -1,9 +1,8 @@
 //! A pool's circuit breakers and their fallback response.
 
-use super::algorithm::is_token;
+use super::http_check::header_fields;
 use super::set;
 use crate::config::CircuitBreaker;
-use crate::node::shorten;
 use crate::reader::Reader;
 use lb_breaker::settings::{COUNT_MAX, DURATION_MAX, DURATION_MIN, MINIMUM_CALLS_MAX};
 use lb_breaker::{BreakerSettings, FallbackResponse, RateWindow};
@@ -47,20 +46,8 @@ fn fallback(r: &Reader<'_>) -> FallbackResponse {
     let mut f = FallbackResponse::default();
     set(&mut f.status, r.field("status").integer(200..=599));
     set(&mut f.body, r.field("body").text_or_empty().map(str::to_owned));
-    if let Some(texts) = r.field("headers").texts() {
-        f.headers.clear();
-        for (name, value, span) in texts {
-            let shown = shorten(name);
-            if !is_token(name) {
-                r.sink.error(span, format!("\"{shown}\" is no header name"));
-            } else if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                r.sink.error(span, format!("header `{shown}` is set by the proxy itself"));
-            } else if value.bytes().any(|b| b != b'\t' && (b < b' ' || b == 0x7F)) {
-                r.sink.error(span, format!("the value of header `{shown}` has a control character"));
-            } else {
-                f.headers.push((name.to_owned(), value.to_owned()));
-            }
-        }
+    if let Some(fields) = header_fields(&r.field("headers"), r, &OWN_HEADERS, "the proxy") {
+        f.headers = fields.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     }
     f
 }

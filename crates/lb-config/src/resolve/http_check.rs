@@ -132,17 +132,31 @@ fn path(field: &Field<'_>) -> Option<String> {
 /// Headers; of two that differ in case alone the last counts.
 fn headers(field: &Field<'_>, r: &Reader<'_>) -> Option<Vec<(String, String)>> {
     let mut out: Vec<(String, String)> = Vec::new();
+    for (name, value) in header_fields(field, r, &OWN_HEADERS, "the check")? {
+        out.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+        out.push((name.to_owned(), value.to_owned()));
+    }
+    Some(out)
+}
+
+/// Header fields that may be sent; whoever sends them sets those in `own` by itself.
+pub(super) fn header_fields<'a>(
+    field: &Field<'a>,
+    r: &Reader<'_>,
+    own: &[&str],
+    whose: &str,
+) -> Option<Vec<(&'a str, &'a str)>> {
+    let mut out = Vec::new();
     for (name, value, span) in field.texts()? {
         let shown = shorten(name);
         if !is_token(name) {
             r.sink.error(span, format!("\"{shown}\" is no header name"));
-        } else if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            r.sink.error(span, format!("header `{shown}` is set by the check itself"));
+        } else if own.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            r.sink.error(span, format!("header `{shown}` is set by {whose} itself"));
         } else if value.bytes().any(|b| b != b'\t' && (b < b' ' || b == 0x7F)) {
             r.sink.error(span, format!("the value of header `{shown}` has a control character"));
         } else {
-            out.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-            out.push((name.to_owned(), value.to_owned()));
+            out.push((name, value));
         }
     }
     Some(out)

@@ -185,6 +185,7 @@ pub fn patch_between(old: &Backend, new: &Backend) -> Option<BackendPatch> {
     patch.max_connections = changed(&old.max_connections, &new.max_connections);
     patch.metadata = changed(&old.metadata, &new.metadata);
     patch.health_check = changed(&old.health_check, &new.health_check);
+    patch.agent = changed(&old.agent, &new.agent);
     patch.disabled = changed(&old.disabled, &new.disabled);
     patch.backup = changed(&old.backup, &new.backup);
     patch.priority = changed(&old.priority, &new.priority);
@@ -195,7 +196,7 @@ pub fn patch_between(old: &Backend, new: &Backend) -> Option<BackendPatch> {
 mod tests {
     use super::*;
     use crate::settings::PoolSettings;
-    use lb_types::{HealthCheckOverride, ManualClock};
+    use lb_types::{AgentOverride, HealthCheckOverride, ManualClock};
     use proptest::prelude::*;
 
     type Answer = Result<Vec<Backend>, String>;
@@ -283,6 +284,7 @@ mod tests {
                 b.metadata.extend(zone.map(|z| ("zone".to_owned(), z)));
                 b.health_check =
                     check.map(|enabled| HealthCheckOverride { enabled, ..HealthCheckOverride::default() });
+                b.agent = check.map(|enabled| AgentOverride { enabled, ..AgentOverride::default() });
                 b
             })
     }

@@ -117,6 +117,21 @@ fn the_snapshot_follows_an_open_breaker_and_says_when_it_is_due() {
     assert!(w.order(3).contains('b'));
 }
 
+/// Else it would be due from the first time on, for ever.
+#[test]
+fn a_breaker_that_opened_anew_in_between_is_due_when_it_says_now() {
+    let w = world(Algorithm::Random, 2);
+    let at = |s| Stance::Refusing { until: Some(w.clock.now() + Nanos::from_secs(s)) };
+    w.guard(&id(0)).set(at(60));
+    let first = w.pool.maintain();
+    w.guard(&id(0)).set(at(90));
+    assert_eq!(w.pool.maintain(), first.map(|f| f + Nanos::from_secs(30)));
+    let generation = w.pool.snapshot().generation();
+    w.clock.advance(Duration::from_secs(70));
+    w.pool.acquire(&mut PickContext::new(w.pool.now(), 1)).unwrap();
+    assert_eq!(w.pool.snapshot().generation(), generation, "nothing is due yet");
+}
+
 /// A program without a runtime need not call `maintain`.
 #[test]
 fn a_pool_that_nobody_maintains_lets_probes_through_all_the_same() {
@@ -192,6 +207,11 @@ fn an_ejection_never_takes_the_last_usable_backend() {
     assert!(said.ignores_ejections && !said.panic, "{said}");
     assert!(said.to_string().contains("ejections are ignored"), "{said}");
     assert_eq!(w.counts(10).keys().collect::<Vec<_>>(), ["a", "b"]);
+    let usable = |w: &World| {
+        let snapshot = w.pool.snapshot_full();
+        snapshot.usable().map(|m| m.state().id().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(usable(&w), ["a", "b"]);
     // And of those the healthy ones only.
     w.pool.set_healthy(&id(0), false);
     assert_eq!(w.counts(10).keys().collect::<Vec<_>>(), ["b"]);

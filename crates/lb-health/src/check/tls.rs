@@ -4,6 +4,9 @@
 //! without files and offline. Backends are commonly signed by an authority of one's own: name its file as `ca`, which stands in for
 //! Mozilla's, or `/etc/ssl/certs/ca-certificates.crt` for the system's.
 //!
+//! A certificate that stands in that file itself is known, too, as it is to OpenSSL: what `openssl req -x509` makes calls itself an
+//! authority, and webpki alone would not let it be a server's.
+//!
 //! Each check makes a whole handshake: no session is resumed, or a broken certificate would go unnoticed. It lacks client
 //! certificates and revocation lists.
 
@@ -12,11 +15,12 @@ use super::{CheckError, Maker};
 use crate::error::bad;
 use crate::{HealthCheckError, Target, TlsCheck};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
@@ -72,13 +76,13 @@ impl fmt::Debug for TlsClient {
 /// What all backends of one checker have in common.
 fn config(settings: &TlsCheck, protocol: Protocol) -> Result<Arc<ClientConfig>, HealthCheckError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = if settings.verify {
-        let roots = Arc::new(settings.ca.as_deref().map_or_else(|| Ok(mozillas()), authorities)?);
-        WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .expect("there are roots, and no revocation list that could be wrong")
-    } else {
-        Arc::new(AnyCertificate(provider.clone()))
+    let verifier: Arc<dyn ServerCertVerifier> = match (settings.verify, &settings.ca) {
+        (false, _) => Arc::new(AnyCertificate(provider.clone())),
+        (true, None) => by_roots(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), &provider),
+        (true, Some(path)) => {
+            let (roots, listed) = authorities(path)?;
+            Arc::new(Listed { by_roots: by_roots(roots, &provider), listed })
+        }
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -96,12 +100,15 @@ fn config(settings: &TlsCheck, protocol: Protocol) -> Result<Arc<ClientConfig>, 
     Ok(Arc::new(config))
 }
 
-fn mozillas() -> RootCertStore {
-    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+/// `roots` has one at least.
+fn by_roots(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Arc<WebPkiServerVerifier> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .expect("there are roots, and no revocation list that could be wrong")
 }
 
 /// The certificates of a PEM file, one at least.
-fn authorities(path: &Path) -> Result<RootCertStore, HealthCheckError> {
+fn authorities(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), HealthCheckError> {
     let bad = |reason: String| HealthCheckError::BadCa { path: path.to_owned(), reason };
     let mut pem = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
@@ -109,15 +116,70 @@ fn authorities(path: &Path) -> Result<RootCertStore, HealthCheckError> {
     if pem.len() as u64 > CA_BYTES_MAX {
         return Err(bad("it has more than 1 MiB".to_owned()));
     }
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut listed) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| bad(format!("it is no good PEM: {e}")))?;
+        listed.push(certificate.clone());
         roots.add(certificate).map_err(|e| bad(format!("a certificate in it is of no use: {e}")))?;
     }
     if roots.is_empty() {
         return Err(bad("it has no certificate in PEM".to_owned()));
     }
-    Ok(roots)
+    Ok((roots, listed))
+}
+
+/// Signed by a known authority, or listed among them itself.
+#[derive(Debug)]
+struct Listed {
+    by_roots: Arc<WebPkiServerVerifier>,
+    listed: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Listed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict =
+            self.by_roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verdict {
+            // Webpki has looked at the time before it comes to what has no name in rustls: here, a certificate that calls itself an
+            // authority. A test holds it to that.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.listed.iter().any(|l| l == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_roots.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_roots.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_roots.supported_verify_schemes()
+    }
 }
 
 /// `verify = false`: any certificate passes, as long as the server has its key.
