@@ -1,4 +1,5 @@
-//! Everything fails at once, with all that is to deal with faults switched on: backends get no more than they are promised.
+//! Everything fails at once, with passive detection or breakers: backends get no more than they are promised. (Without both:
+//! `retry_limits`.)
 
 use edge_lb_tests::Setup;
 use lb_testkit::{Answer, Backend, Load, Reply, Stopwatch};
@@ -30,8 +31,7 @@ fn storm(status: u16, mechanisms: &str) {
 }
 
 #[test]
-fn a_storm_of_500s_is_not_multiplied_by_retries_on_5xx() {
-    storm(500, "");
+fn passive_detection_leaves_the_budget_in_force() {
     storm(500, "outlier_detection = { max_ejection_percent = 50 }");
 }
 

@@ -10,7 +10,7 @@ mod discovery_file;
 mod fallback;
 mod fault_agents;
 mod fault_ejection;
-mod fault_fallback;
+mod fault_half_open;
 mod fault_matrix;
 mod fault_panic;
 mod fault_slow_start;
