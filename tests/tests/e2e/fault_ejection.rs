@@ -77,7 +77,9 @@ fn the_ejected_are_given_back_when_nobody_else_is_usable() {
     eventually(SOON, "a serves again", || a.request_count() > known && exclusion(&lb, "a").is_none());
     load.stop();
     let report = load.join();
-    assert!(report.errors.is_empty() && report.statuses.keys().all(|s| [200, 500].contains(s)), "{report:?}");
+    // 502: between b's death and the check that found it out nobody was usable.
+    assert!(report.errors.is_empty(), "{report:?}");
+    assert!(report.statuses.keys().all(|s| [200, 500, 502].contains(s)), "{report:?}");
 }
 
 /// Connections failed, and a check could make one: that is news. Requests failed while checks passed all the time: that is none.

@@ -12,6 +12,7 @@ pub(crate) struct Standing {
     pub(crate) succeeded: usize,
     /// Requests that were sent there, in whatever way they ended, and those in flight.
     pub(crate) all: usize,
+    pub(crate) in_flight: usize,
     /// Whether it has passed a check, and the last one.
     pub(crate) passes: bool,
 }
@@ -33,6 +34,7 @@ pub(crate) fn standing(lb: &EdgeLb, id: &str) -> Standing {
         exclusion: it["exclusion"].as_str().map(str::to_owned),
         succeeded: count("succeeded"),
         all: count("succeeded") + count("failed") + count("cancelled") + count("in_flight"),
+        in_flight: count("in_flight"),
         passes: it["health"]["consecutive_successes"].as_u64().is_some_and(|n| n > 0),
     }
 }
