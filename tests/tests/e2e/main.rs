@@ -11,6 +11,7 @@ mod fallback;
 mod fault_agents;
 mod fault_ejection;
 mod fault_half_open;
+mod fault_idle;
 mod fault_matrix;
 mod fault_panic;
 mod fault_slow_start;

@@ -40,6 +40,8 @@ pub(super) enum Fault {
     FlapsBySecond,
     /// Something that is not HTTP.
     Garbage,
+    /// Another protocol listens there, and speaks first.
+    Greets,
     /// A response whose head is larger than the proxy takes.
     HugeHead,
     /// A response with `Content-Length` and `Transfer-Encoding`.
@@ -74,6 +76,7 @@ impl Fault {
             Self::FlapsByRequest => "flaps each request",
             Self::FlapsBySecond => "flaps every second",
             Self::Garbage => "garbage for HTTP",
+            Self::Greets => "another protocol",
             Self::HugeHead => "too large a head",
             Self::TwoLengths => "two lengths",
             Self::NoLength => "HTTP/1.0, no length",
@@ -106,7 +109,7 @@ impl Fault {
 
     /// Does it begin with new connections, so that the old ones have to go?
     fn is_of_connections(self) -> bool {
-        matches!(self, Self::ResetsOnAccept | Self::NeverReads)
+        matches!(self, Self::ResetsOnAccept | Self::NeverReads | Self::Greets)
     }
 
     fn reply(self, request: &Received, nth: usize, over: &Gate) -> Reply {
@@ -117,7 +120,9 @@ impl Fault {
         let length = format!("Content-Length: {}", full.len());
         match self {
             // Those are of connections, not of requests.
-            Self::Refuses | Self::FlapsBySecond | Self::ResetsOnAccept | Self::NeverReads => good(request),
+            Self::Refuses | Self::FlapsBySecond | Self::ResetsOnAccept | Self::NeverReads | Self::Greets => {
+                good(request)
+            }
             Self::ResetsBeforeAnswer => Reply::steps([Step::Reset]),
             Self::ResetsAfterHead => Reply::raw(head(&length)).then(Step::Reset),
             Self::NeverAnswers => Reply::steps([Step::Hang]),
@@ -182,6 +187,7 @@ impl Bad {
         let backend = backend.on_connect(move |_| match fault {
             Fault::ResetsOnAccept if greets.is_on() => Some(vec![Step::Reset]),
             Fault::NeverReads if greets.is_on() => Some(vec![Step::Wait(holds.clone())]),
+            Fault::Greets if greets.is_on() => Some(vec![Step::Send(b"SSH-2.0-OpenSSH_9.9\r\n".into())]),
             _ => None,
         });
         Self { backend: backend.start(), fault, on, over }

@@ -49,6 +49,7 @@ const ROWS: &[(Fault, Mechanism, usize, usize)] = &[
     (FlapsByRequest, Breaker, 1, 2),
     (FlapsBySecond, All, 1, 2),
     (Garbage, Passive, 1, 2),
+    (Greets, Passive, 1, 2),
     (HugeHead, Breaker, 1, 2),
     (TwoLengths, Passive, 1, 1),
     (NoLength, All, 1, 2),
