@@ -165,7 +165,7 @@ pub(super) fn healthy(id: &str) -> Backend {
     Backend::with(id, good)
 }
 
-/// A backend named `bad` that is as good as any until its fault begins.
+/// A backend that is as good as any until its fault begins.
 pub(super) struct Bad {
     pub(super) backend: Backend,
     fault: Fault,
@@ -174,11 +174,16 @@ pub(super) struct Bad {
 }
 
 impl Bad {
-    /// `spares_checks`: what asks for `/health` gets its answer also while the fault lasts, if it can be asked at all.
+    /// Named `bad`; see [`named`](Self::named).
     pub(super) fn start(fault: Fault, spares_checks: bool) -> Self {
+        Self::named("bad", fault, spares_checks)
+    }
+
+    /// `spares_checks`: what asks for `/health` gets its answer also while the fault lasts, if it can be asked at all.
+    pub(super) fn named(id: &str, fault: Fault, spares_checks: bool) -> Self {
         let (on, over, asked) = (Switch::new(), Gate::new(), AtomicUsize::new(0));
         let (is_on, held, greets, holds) = (on.clone(), over.clone(), on.clone(), over.clone());
-        let backend = Backend::builder("bad").on_request(move |request| {
+        let backend = Backend::builder(id).on_request(move |request| {
             if !is_on.is_on() || (spares_checks && request.head.target == "/health") {
                 return good(request);
             }

@@ -6,6 +6,7 @@
 mod clients;
 mod fault;
 mod mechanism;
+mod pairs;
 mod run;
 
 use fault::Fault::{self, *};
