@@ -128,7 +128,7 @@ fn a_breaker_that_opened_anew_in_between_is_due_when_it_says_now() {
     assert_eq!(w.pool.maintain(), first.map(|f| f + Nanos::from_secs(30)));
     let generation = w.pool.snapshot().generation();
     w.clock.advance(Duration::from_secs(70));
-    w.pool.acquire(&mut PickContext::new(w.pool.now(), 1)).unwrap();
+    drop(w.pool.acquire(&mut PickContext::new(w.pool.now(), 1)).unwrap());
     assert_eq!(w.pool.snapshot().generation(), generation, "nothing is due yet");
 }
 
