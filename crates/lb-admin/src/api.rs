@@ -4,40 +4,55 @@ use crate::guard;
 use crate::metrics;
 use crate::problem::{Problem, json};
 use crate::state::AdminState;
+use crate::steer;
 use crate::views::{Health, Metrics, PoolHealth, PoolSummary, PoolView, Pools, Version};
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post, put};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use std::sync::Arc;
 
 type Shared = State<Arc<AdminState>>;
 
 pub(crate) fn router(state: AdminState) -> Router {
+    let backend = Router::new()
+        .route("/breaker", put(steer::breaker))
+        .route("/drain", post(steer::drain).delete(steer::undrain));
+    #[cfg(feature = "health")]
+    let backend = backend.route("/check", post(steer::check));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .route("/api/v1/pools", get(pools))
         .route("/api/v1/pools/{pool}", get(pool))
+        .nest("/api/v1/pools/{pool}/backends/{id}", backend)
+        .route("/api/v1/explain", post(steer::explain))
         .route("/api/v1/health", get(health))
         .route("/api/v1/metrics", get(figures))
         .route("/api/v1/version", get(async || ok(&Version::THIS)))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(steer::BODY_BYTES_MAX))
         .layer(from_fn(guarded))
         .with_state(Arc::new(state))
 }
 
-/// Refuses other hosts' requests, and marks every answer as one of this moment.
+/// Refuses other hosts' requests and other origins' orders, and marks every answer as one of this moment.
 async fn guarded(request: Request, next: Next) -> Response {
-    let mut response = if guard::is_for_us(request.uri(), request.headers()) {
-        next.run(request).await
+    let (uri, headers) = (request.uri(), request.headers());
+    let refused = if !guard::is_for_us(uri, headers) {
+        Some("the Host header must name localhost or a loopback address")
+    } else if !request.method().is_safe() && !guard::is_same_origin(headers) {
+        Some("a page of another origin may not ask for this")
     } else {
-        let detail = "the Host header must name localhost or a loopback address";
-        Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+        None
+    };
+    let mut response = match refused {
+        None => next.run(request).await,
+        Some(detail) => Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -16,6 +16,20 @@ pub(crate) fn is_for_us(uri: &Uri, headers: &HeaderMap) -> bool {
     host.is_some_and(|h| is_local(&h)) && uri.authority().is_none_or(is_local)
 }
 
+/// Does this come from a page of this very server, or from no page at all? Browsers say where a request that may change something comes
+/// from, and other programs say nothing.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let site = matches!(text("sec-fetch-site"), None | Some("same-origin" | "none"));
+    let origin = text("origin").is_none_or(|origin| {
+        // `is_for_us` has seen to it that there is one Host.
+        origin
+            .strip_prefix("http://")
+            .is_some_and(|o| text("host").is_some_and(|h| h.eq_ignore_ascii_case(o)))
+    });
+    site && origin
+}
+
 fn is_local(authority: &Authority) -> bool {
     if authority.as_str().contains('@') {
         return false;
@@ -35,6 +49,37 @@ mod tests {
             headers.append(HOST, h.parse().unwrap());
         }
         is_for_us(&target.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn only_pages_of_this_server_give_orders() {
+        let headers = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "127.0.0.1:9900".parse().unwrap());
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            headers
+        };
+        for good in [
+            &[][..],
+            &[("origin", "http://127.0.0.1:9900")],
+            &[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:9900")],
+            &[("sec-fetch-site", "none")],
+        ] {
+            assert!(is_same_origin(&headers(good)), "{good:?}");
+        }
+        for bad in [
+            &[("origin", "http://evil.example")][..],
+            &[("origin", "null")],
+            &[("origin", "https://127.0.0.1:9900")],
+            &[("origin", "http://127.0.0.1:9901")],
+            &[("origin", "http://127.0.0.1:9900.evil.example")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:9900")],
+        ] {
+            assert!(!is_same_origin(&headers(bad)), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Looks: the admin API and the metrics endpoint.
+//! Looks and steers: the admin API and the metrics endpoint.
 //!
 //! An [`AdminServer`] answers on an address of its own, so that looking at the balancer never competes with its traffic for a listener.
-//! It only reads: nothing here changes a pool.
+//! It looks, and it steers what an operator steers by hand: breakers, drains, checks.
 //!
 //! | path | answer |
 //! |---|---|
@@ -10,6 +10,10 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /api/v1/pools` | every pool in a few figures |
 //! | `GET /api/v1/pools/{pool}` | one pool with its backends and discovery |
+//! | `PUT /api/v1/pools/{pool}/backends/{id}/breaker` | forces a breaker, or lets it go |
+//! | `POST …/{id}/check` | checks a backend now |
+//! | `POST`, `DELETE …/{id}/drain` | drains a backend, or ends that |
+//! | `POST /api/v1/explain` | where a request would go, and why |
 //! | `GET /api/v1/health` | every backend's health |
 //! | `GET /api/v1/metrics` | every pool's figures |
 //! | `GET /api/v1/version` | what runs |
@@ -17,7 +21,8 @@
 //! Errors are problem documents (RFC 9457). Shapes with examples: `docs/admin-api.md`, which a test compares with the answers.
 //!
 //! Access: loopback addresses only, until there is a token; and only requests whose `Host` says so, which keeps web pages out that
-//! let their own name point here (DNS rebinding). It lacks changes of any kind, events and the dashboard.
+//! let their own name point here (DNS rebinding). What changes something is refused to pages of another origin. It lacks changes of the
+//! configuration, events and the dashboard.
 //!
 //! ```
 //! use lb_admin::{AdminServer, AdminState};
@@ -43,11 +48,13 @@
 
 mod api;
 mod error;
+mod faults;
 mod guard;
 pub mod metrics;
 mod problem;
 mod server;
 mod state;
+mod steer;
 mod views;
 
 pub use error::AdminError;

@@ -1,6 +1,6 @@
 //! What the admin server looks at.
 
-use crate::metrics::MetricsSource;
+use crate::metrics::{FaultCounts, MetricsSource};
 use lb_balancer::LoadBalancer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use tokio::sync::watch;
 /// What the admin server looks at.
 pub struct AdminState {
     pub(crate) pools: BTreeMap<String, LoadBalancer>,
+    /// By the pools' names.
+    pub(crate) faults: BTreeMap<String, FaultCounts>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) sources: Vec<Arc<dyn MetricsSource>>,
     pub(crate) started: SystemTime,
@@ -22,7 +24,9 @@ impl AdminState {
         pools: impl IntoIterator<Item = (String, LoadBalancer)>,
         ready: watch::Receiver<bool>,
     ) -> Self {
-        Self { pools: pools.into_iter().collect(), ready, sources: vec![], started: SystemTime::now() }
+        let pools: BTreeMap<_, _> = pools.into_iter().collect();
+        let faults = pools.iter().map(|(name, lb)| (name.clone(), FaultCounts::of(lb))).collect();
+        Self { pools, faults, ready, sources: vec![], started: SystemTime::now() }
     }
 
     /// Adds metrics from elsewhere (the proxy's, say) to every scrape.

@@ -1,5 +1,6 @@
 //! What the API answers, as it stands in JSON. `docs/admin-api.md` shows each.
 
+use crate::faults::{Agents, FaultsView};
 use lb_balancer::{BackendMetrics, BalancerMetrics, DiscoveryStatus, LoadBalancer};
 use lb_types::{Backend, BackendId, HealthStatus};
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub(crate) struct PoolSummary {
     usable: bool,
     /// Active health is ignored, for too few backends are healthy.
     panic: bool,
+    /// Ejections are ignored, for they have taken the last usable backend.
+    ignores_ejections: bool,
     total_backends: usize,
     healthy_backends: usize,
     unhealthy_backends: usize,
@@ -55,6 +58,7 @@ impl PoolSummary {
             generation: snapshot.generation(),
             usable: lb.is_usable(),
             panic: snapshot.is_panicking(),
+            ignores_ejections: snapshot.ignores_ejections(),
             total_backends: m.total_backends,
             healthy_backends: m.healthy_backends,
             unhealthy_backends: m.unhealthy_backends,
@@ -73,13 +77,41 @@ pub(crate) struct PoolView {
     discovery: Vec<DiscoveryStatus>,
 }
 
+/// One backend: what it does, how it was configured, how it stands.
 #[derive(Serialize)]
-struct BackendView {
+pub(crate) struct BackendView {
     #[serde(flatten)]
     metrics: BackendMetrics,
     #[serde(flatten)]
     spec: SpecView,
     health: Option<HealthStatus>,
+    #[serde(flatten)]
+    faults: FaultsView,
+}
+
+impl BackendView {
+    fn of(
+        lb: &LoadBalancer,
+        metrics: BackendMetrics,
+        health: &mut BTreeMap<BackendId, HealthStatus>,
+        agents: &mut Agents,
+    ) -> Self {
+        let snapshot = lb.pool().snapshot();
+        let member = snapshot.get(&metrics.id);
+        Self {
+            // These are missing only if the backend went this moment.
+            spec: lb.get_backend(&metrics.id).as_deref().map(SpecView::from).unwrap_or_default(),
+            faults: member.map(|m| FaultsView::of(lb, m, agents)).unwrap_or_default(),
+            health: health.remove(&metrics.id),
+            metrics,
+        }
+    }
+
+    /// The backend of this id, if there is one.
+    pub(crate) fn one(lb: &LoadBalancer, id: &BackendId) -> Option<Self> {
+        let metrics = lb.metrics().backends.into_iter().find(|b| b.id == *id)?;
+        Some(Self::of(lb, metrics, &mut lb.health_status(), &mut Agents::of(lb)))
+    }
 }
 
 /// What was configured, but for what the figures say already.
@@ -108,14 +140,9 @@ impl PoolView {
     pub(crate) fn of(name: &str, lb: &LoadBalancer) -> Self {
         let m = lb.metrics();
         let summary = PoolSummary::with(name, lb, &m);
-        let mut health = lb.health_status();
-        let backend = |metrics: BackendMetrics| BackendView {
-            // Both are missing only if the backend went this moment.
-            spec: lb.get_backend(&metrics.id).as_deref().map(SpecView::from).unwrap_or_default(),
-            health: health.remove(&metrics.id),
-            metrics,
-        };
-        let backends = m.backends.into_iter().map(backend).collect();
+        let (mut health, mut agents) = (lb.health_status(), Agents::of(lb));
+        let view = |metrics| BackendView::of(lb, metrics, &mut health, &mut agents);
+        let backends = m.backends.into_iter().map(view).collect();
         Self { summary, backends, discovery: lb.discovery_status() }
     }
 }

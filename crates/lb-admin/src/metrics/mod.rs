@@ -4,9 +4,11 @@
 //! its own from them, so a backend that is gone is gone from the next scrape, and prints it. Latencies come from the engine's
 //! log-linear histograms, printed beside it as histograms with fixed bounds.
 
+mod faults;
 mod pools;
 mod writer;
 
+pub(crate) use faults::FaultCounts;
 pub use writer::{BOUNDS_SECONDS, MetricsWriter};
 
 use crate::state::AdminState;
@@ -36,6 +38,9 @@ pub(crate) fn render(state: &AdminState) -> String {
     out.gauge("edge_lb_ready", "Whether /readyz says ready.", &[], ready);
     for (name, lb) in &state.pools {
         pools::collect(name, lb, &mut out);
+        if let Some(counts) = state.faults.get(name) {
+            counts.write(name, lb, &mut out);
+        }
     }
     for source in &state.sources {
         source.collect(&mut out);

@@ -1,6 +1,6 @@
 //! A pool's metrics, its backends' among them.
 
-use super::MetricsWriter;
+use super::{MetricsWriter, faults};
 use lb_balancer::LoadBalancer;
 use lb_core::Member;
 
@@ -20,10 +20,13 @@ pub(super) fn collect(pool: &str, lb: &LoadBalancer, out: &mut MetricsWriter) {
     out.gauge("edge_lb_pool_generation", help, &[p], snapshot.generation() as f64);
     let help = "1 while active health is ignored, for too few backends are healthy.";
     out.gauge("edge_lb_pool_panic", help, &[p], flag(snapshot.is_panicking()));
+    let help = "1 while ejections are ignored, for they have taken the last usable backend.";
+    out.gauge("edge_lb_pool_ignores_ejections", help, &[p], flag(snapshot.ignores_ejections()));
     let help = "1 while at least one backend may take requests.";
     out.gauge("edge_lb_pool_usable", help, &[p], flag(lb.is_usable()));
     for member in snapshot.members() {
         backend(pool, member, out);
+        faults::backend(pool, lb, member, out);
     }
     discovery(pool, lb, out);
 }

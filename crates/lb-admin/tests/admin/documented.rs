@@ -3,11 +3,13 @@
 //! `UPDATE_DOCS=1 cargo test -p lb-admin documented` writes the answers into the page.
 
 use crate::exposition::parse;
-use crate::support::{Served, example};
+use crate::support::{Served, example, fail};
+use lb_types::{AgentSink, HealthSink};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 const ASK: &str = "$ curl -s http://127.0.0.1:9900";
+const ORDER: &str = "$ curl -s -X ";
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/admin-api.md")
@@ -22,8 +24,18 @@ async fn every_example_is_what_the_server_answers() {
     let mut lines = written.lines();
     while let Some(line) = lines.next() {
         right += &format!("{line}\n");
-        let Some(path) = line.strip_prefix(ASK) else { continue };
-        right += &s.get(path).await.body;
+        let answer = match (line.strip_prefix(ASK), line.strip_prefix(ORDER)) {
+            (Some(path), _) => s.get(path).await,
+            // -X PUT -H 'Content-Type: application/json' -d '{…}' http://…/path, or without header and body
+            (None, Some(order)) => {
+                let (method, rest) = order.split_once(' ').unwrap();
+                let path = rest.rsplit_once("http://127.0.0.1:9900").unwrap().1;
+                let body = rest.split_once("-d '").map_or("", |(_, b)| b.split('\'').next().unwrap());
+                s.send(method, path, body).await
+            }
+            _ => continue,
+        };
+        right += &answer.body;
         asked += 1;
         // What the page has there now.
         let end = lines.by_ref().find(|l| l.starts_with("```"));
@@ -45,7 +57,12 @@ async fn every_metric_is_in_the_table_with_its_type_and_labels() {
     while lb.discovery_status()[0].successes == 0 {
         tokio::task::yield_now().await;
     }
-    let s = Served::of(vec![("web".into(), lb)]);
+    let s = Served::of(vec![("web".into(), lb.clone())]);
+    // So that everything that can happen has.
+    lb.pool().set_healthy(&"web-2".into(), true);
+    lb.pool().agent_report(&"web-2".into(), "90%".parse().unwrap());
+    lb.circuit_breaker().unwrap().close();
+    fail(&lb, "web-2");
     let scraped: BTreeSet<_> = parse(&s.get("/metrics").await.body)
         .unwrap()
         .into_iter()

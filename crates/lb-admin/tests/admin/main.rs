@@ -5,4 +5,5 @@ mod answers;
 mod documented;
 mod exposition;
 mod metrics;
+mod steer;
 mod support;

@@ -1,7 +1,7 @@
 //! A small HTTP client, and the state that the documentation's examples show.
 
 use lb_admin::{AdminServer, AdminState};
-use lb_balancer::{LoadBalancer, SelectOptions, StaticList};
+use lb_balancer::{BreakerSettings, LoadBalancer, OutlierDetection, SelectOptions, StaticList};
 use lb_types::{Backend, FailureKind, HealthSink, ManualClock, Nanos, Outcome, RequestInfo};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +43,14 @@ impl Served {
         Self { address, ready, stop, task }
     }
 
+    /// With a body of JSON, if there is one.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let (address, length) = (self.address, body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{kind}");
+        self.ask(&format!("{head}Content-Length: {length}\r\n\r\n{body}")).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)).await
     }
@@ -76,6 +84,20 @@ pub(crate) fn answered(lb: &LoadBalancer, n: usize) {
     }
 }
 
+/// Five failures in a row on a backend that is not the last usable one.
+pub(crate) fn fail(lb: &LoadBalancer, id: &str) {
+    let mut failed = 0;
+    while failed < 5 {
+        let lease = lb.select_backend(&RequestInfo::default(), &SelectOptions::default()).unwrap();
+        let fails = *lease.backend().id() == *id;
+        failed += u32::from(fails);
+        let (ttfb, after) = (Nanos::from_millis(1), Nanos::ZERO);
+        let failure = Outcome::Failure { kind: FailureKind::Status(500), after };
+        lease.complete(if fails { failure } else { Outcome::Success { ttfb } });
+    }
+    lb.maintain();
+}
+
 /// The pool of the documentation: six answers, one failure, one request in flight, one backend that fails its checks.
 pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
     let lb = LoadBalancer::builder()
@@ -83,6 +105,8 @@ pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
         .backend(backend("web-1", 9001).weight(2).metadata("zone", "a"))
         .backend(backend("web-2", 9002).max_connections(100))
         .discover(StaticList::default())
+        .circuit_breaker(BreakerSettings::default())
+        .outlier_detection(OutlierDetection::default())
         .clock(Arc::new(ManualClock::default()))
         .seed(1)
         .build()
