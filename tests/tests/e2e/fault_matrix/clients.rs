@@ -106,7 +106,7 @@ fn run(number: usize, address: &Address, stops: &Switch, done: &AtomicUsize) -> 
             Err(error) => outcomes.lost.push(format!("{target}: {error}")),
         }
         done.fetch_add(1, SeqCst);
-        thread::sleep(PACE);
+        thread::sleep(PACE); // tidy-allow: sleep: the load's pace, nothing is waited for
     }
     outcomes
 }

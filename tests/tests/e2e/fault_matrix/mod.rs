@@ -4,6 +4,7 @@
 //! --nocapture`) and, from a run, stands in `docs/faults.md`. `FAULT_ROWS=half` runs only the rows with that in their name.
 
 mod clients;
+mod documented;
 mod fault;
 mod mechanism;
 mod pairs;
