@@ -115,6 +115,10 @@ impl Writer {
         for e in self.entries.iter_mut().filter(|e| e.state.guard().is_some()) {
             let before = std::mem::replace(&mut e.stance, e.state.stance(now));
             changed |= refusing(before) != refusing(e.stance);
+            if refusing(before) && !refusing(e.stance) {
+                // Else an algorithm that remembers how slow it was sends it no probes, and without them it never recovers.
+                e.state.forget_latency();
+            }
             if e.stance == Stance::Clear && before != Stance::Clear {
                 e.recover(now, slow_start);
                 changed = true;
