@@ -92,6 +92,11 @@ impl DemoBackend {
         self.delay
     }
 
+    /// The longest that it takes while it is slow.
+    pub(crate) fn slowest(&self) -> Duration {
+        (self.delay * SLOWNESS).mul_f64(1.2)
+    }
+
     /// From now on it takes [`SLOWNESS`] times its delay, or no longer. Requests under way are not hurried.
     pub(crate) fn set_slow(&self, slow: bool) {
         self.manners.slow.store(slow, Relaxed);

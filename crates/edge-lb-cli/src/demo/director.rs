@@ -2,7 +2,7 @@
 
 use super::backend::{DemoBackend, SLOWNESS};
 use super::course::Course;
-use super::plan::{Fault, Plan};
+use super::plan::{Act, Fault, Plan};
 use super::recent::{Recent, merged};
 use super::summary::{BackendSummary, Summary};
 use super::tally::Tally;
@@ -101,7 +101,7 @@ impl Director {
         match self.events.len() {
             ..EVENTS_MAX => self.events.push(Event { at, text }),
             EVENTS_MAX => {
-                self.events.push(Event { at, text: "more happens than is told from here on".into() })
+                self.events.push(Event { at, text: "more happens than is told from here on".into() });
             }
             _ => {}
         }
@@ -187,7 +187,8 @@ impl Director {
     fn look_for_returns(&mut self) {
         for i in 0..self.courses.len() {
             let (act, course) = (self.courses[i].act, &self.courses[i]);
-            if course.ended.is_none() || !course.is_on() {
+            let Some(ended) = course.ended.as_ref().filter(|_| course.is_on()) else { continue };
+            if course.out.is_none() && self.tally.elapsed() < ended.at + self.aftermath(act) {
                 continue;
             }
             let condition = self.watch.condition(&course.id.as_str().into());
@@ -204,6 +205,14 @@ impl Director {
             self.settle(i);
             let text = self.courses[i].return_at(at, ramp);
             self.note(at, text);
+        }
+    }
+
+    /// How long bad answers may still come after a fault has ended: the slow ones that are under way.
+    fn aftermath(&self, act: Act) -> Duration {
+        match act.fault {
+            Fault::Slow => self.backends[act.backend].slowest(),
+            Fault::Dead | Fault::Failing => Duration::ZERO,
         }
     }
 

@@ -55,7 +55,9 @@ impl Summary {
         if self.responses() == 0 {
             return Some("no request was answered".to_owned());
         }
-        let missing = self.courses.iter().find(|c| c.ended.is_some() && c.back.is_none());
+        // Who was never out may get no traffic, too: an algorithm that remembers latencies avoids who was slow.
+        let kept_out = |c: &&Course| c.out.is_some() && c.ended.is_some() && c.back.is_none();
+        let missing = self.courses.iter().find(kept_out);
         missing.map(|c| format!("{} recovered but got no traffic", c.id))
     }
 
@@ -125,12 +127,19 @@ fn act(text: &mut String, c: &Course) -> std::fmt::Result {
     if let Some(ended) = &c.ended {
         let back = match &c.back {
             Some(back) => format!("back {} later: {}", after(back.at, ended.at), back.why),
-            None => "not back yet".to_owned(),
+            None => "no traffic since".to_owned(),
         };
         writeln!(text, "     {} after {}; {back}", ended.why, after(ended.at, begun.at))?;
     }
-    let (failed, lost) = (grouped(c.failed), grouped(c.lost));
-    writeln!(text, "     {failed} requests failed on it and were retried on others, {lost} lost")
+    let lost = grouped(c.lost);
+    match c.failed {
+        0 => writeln!(text, "     none of its requests failed, {lost} lost"),
+        n => writeln!(
+            text,
+            "     {} requests failed on it and were retried on others, {lost} lost",
+            grouped(n)
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +226,9 @@ mod tests {
         let mut s = good();
         s.courses[0].back = None;
         assert_eq!(s.failure().as_deref(), Some("b recovered but got no traffic"));
-        assert!(s.render(Style { color: false }).contains("     started again after 5.00 s; not back yet\n"));
+        assert!(
+            s.render(Style { color: false }).contains("     started again after 5.00 s; no traffic since\n")
+        );
         assert_eq!(Summary { interrupted: true, ..s }.failure(), None);
         assert_eq!(
             Summary { backends: vec![], ..good() }.failure().as_deref(),
