@@ -1,6 +1,6 @@
 //! What can be typed on the command line.
 
-use crate::demo::plan::{SECONDS_MAX, SECONDS_MIN};
+use crate::demo::plan::{BACKENDS_MIN, SECONDS_MAX, SECONDS_MIN};
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use edge_lb::config::{ListenAddress, LogFormat, LogLevel};
@@ -91,12 +91,13 @@ pub(crate) struct CheckArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Watch it balance: three backends, a load, and a backend that dies and comes back
+/// Watch it work: four backends under load, of which one dies, one turns slow and one starts to fail
 ///
 /// Needs nothing but this binary and loopback. Starts small HTTP servers of different speeds, the proxy before them and clients that
-/// check every answer; kills one server in the middle of its requests, starts it again, and shows how the traffic moves. Ctrl-C ends it early.
+/// check every answer; then kills one server in the middle of its requests, slows another down and has a third answer 500, and shows
+/// how each is taken out and comes back, and why. Ctrl-C ends it early.
 ///
-/// Exit codes: 0 no request was lost, 1 one was, or the revived backend got no traffic.
+/// Exit codes: 0 no request was lost, 1 one was, or a backend that recovered got no traffic.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
     /// How long the load lasts
@@ -104,7 +105,7 @@ pub(crate) struct DemoArgs {
     pub(crate) seconds: u64,
 
     /// How many backends
-    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=26))]
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(BACKENDS_MIN..=26))]
     pub(crate) backends: u8,
 
     /// How many clients, each with one request at a time
@@ -209,7 +210,7 @@ mod tests {
             ("run --config a --workers 0", ErrorKind::ValueValidation, "1..=1024"),
             ("run --listen [::1]:1 --to http://a -a p2", ErrorKind::InvalidValue, "'p2c'"),
             ("demo --seconds 4", ErrorKind::ValueValidation, "5..="),
-            ("demo --backends 1", ErrorKind::ValueValidation, "2..=26"),
+            ("demo --backends 3", ErrorKind::ValueValidation, "4..=26"),
             ("check", ErrorKind::MissingRequiredArgument, "FILE"),
             ("rum", ErrorKind::InvalidSubcommand, "'run'"),
         ] {

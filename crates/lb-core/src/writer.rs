@@ -116,6 +116,10 @@ impl Writer {
             let before = std::mem::replace(&mut e.stance, e.state.stance(now));
             // Another time counts, too: by it the snapshot says when it is due.
             changed |= before != e.stance && (refusing(before) || refusing(e.stance));
+            if refusing(before) && !refusing(e.stance) {
+                // Else an algorithm that remembers how slow it was sends it no probes, and without them it never recovers.
+                e.state.forget_latency();
+            }
             if e.stance == Stance::Clear && before != Stance::Clear {
                 e.recover(now, slow_start);
                 changed = true;

@@ -1,13 +1,13 @@
-//! A small backend of the demo: an HTTP/1.1 server on a loopback port that takes its time, and can be killed and revived.
+//! A small backend of the demo: an HTTP/1.1 server on a loopback port that takes its time, and can be made to misbehave.
 //!
 //! `GET /health` is answered at once; everything else after the backend's delay (± 20 %), with its id and the path as the body, so
 //! that a client can tell whose answer it has and that it is its own. Killing it is what a crash looks like from outside: the
-//! listener is gone and open connections are reset, requests in flight and all.
+//! listener is gone and open connections are reset, requests in flight and all. Slow, it takes many times its delay; failing, it
+//! answers 500 at once. Neither touches `/health`, as with a server whose database is the trouble.
 
 use super::body_of;
 use bytes::Bytes;
-use edge_lb::types::{Backend, BackendUrl};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,15 +26,25 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// How many times its delay a slow backend takes: 0.75 s for the demo's third.
+pub(crate) const SLOWNESS: u32 = 30;
 
 /// One backend of the demo. Dropping it kills it.
 pub(crate) struct DemoBackend {
     id: Arc<str>,
     delay: Duration,
+    manners: Arc<Manners>,
     address: SocketAddr,
     /// Holds the port while the backend is dead, without listening: a connection attempt is refused, and nobody else can get it.
     _reservation: Socket,
     alive: Option<Alive>,
+}
+
+/// How it behaves just now; its connections look at it with each request.
+#[derive(Default)]
+struct Manners {
+    slow: AtomicBool,
+    failing: AtomicBool,
 }
 
 struct Alive {
@@ -44,7 +54,7 @@ struct Alive {
 }
 
 /// What a kill cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Killed {
     /// Connections that were reset.
     pub(crate) connections: usize,
@@ -60,7 +70,9 @@ impl DemoBackend {
     pub(crate) fn start(id: &str, delay: Duration) -> io::Result<Self> {
         let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = reservation.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let mut backend = Self { id: id.into(), delay, address, _reservation: reservation, alive: None };
+        let manners = Arc::default();
+        let mut backend =
+            Self { id: id.into(), delay, manners, address, _reservation: reservation, alive: None };
         backend.revive()?;
         Ok(backend)
     }
@@ -70,11 +82,9 @@ impl DemoBackend {
         &self.id
     }
 
-    /// What the load balancer is told of it.
-    pub(crate) fn spec(&self) -> Backend {
-        let port = self.address.port();
-        let url = BackendUrl::http("127.0.0.1", port).expect("a loopback address and a port that was bound");
-        Backend::new(self.id(), url)
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How long it takes over a request, on average.
@@ -82,9 +92,19 @@ impl DemoBackend {
         self.delay
     }
 
-    /// Is it alive?
-    pub(crate) fn is_alive(&self) -> bool {
-        self.alive.is_some()
+    /// The longest that it takes while it is slow.
+    pub(crate) fn slowest(&self) -> Duration {
+        (self.delay * SLOWNESS).mul_f64(1.2)
+    }
+
+    /// From now on it takes [`SLOWNESS`] times its delay, or no longer. Requests under way are not hurried.
+    pub(crate) fn set_slow(&self, slow: bool) {
+        self.manners.slow.store(slow, Relaxed);
+    }
+
+    /// From now on it answers 500 to everything at once, or no longer.
+    pub(crate) fn set_failing(&self, failing: bool) {
+        self.manners.failing.store(failing, Relaxed);
     }
 
     /// Listens again on the same port. Nothing happens if it is alive.
@@ -101,7 +121,8 @@ impl DemoBackend {
         let listener = TcpListener::from_std(socket.into())?;
         let (kill, killed) = watch::channel(false);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let work = Work { id: self.id.clone(), delay: self.delay, in_flight: in_flight.clone() };
+        let (id, manners) = (self.id.clone(), self.manners.clone());
+        let work = Work { id, delay: self.delay, manners, in_flight: in_flight.clone() };
         let server = tokio::spawn(serve(listener, work, killed));
         self.alive = Some(Alive { kill, in_flight, server });
         Ok(())
@@ -131,6 +152,7 @@ fn bound(address: SocketAddr) -> io::Result<Socket> {
 struct Work {
     id: Arc<str>,
     delay: Duration,
+    manners: Arc<Manners>,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -186,8 +208,14 @@ async fn answer(work: Work, request: Request<Incoming>) -> Result<Response<Full<
     if request.uri().path() == "/health" {
         return Ok(Response::new(Full::from("ok\n")));
     }
+    if work.manners.failing.load(Relaxed) {
+        let mut refusal = Response::new(Full::from("out of order\n"));
+        *refusal.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return Ok(refusal);
+    }
     let _counted = Counted::new(&work.in_flight);
-    tokio::time::sleep(work.delay.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+    let delay = if work.manners.slow.load(Relaxed) { work.delay * SLOWNESS } else { work.delay };
+    tokio::time::sleep(delay.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
     Ok(Response::new(Full::from(body_of(&work.id, request.uri().path()))))
 }
 
@@ -235,6 +263,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn failing_and_slow_it_still_says_that_it_is_well() {
+        let backend = DemoBackend::start("a", Duration::from_millis(1)).unwrap();
+        backend.set_failing(true);
+        assert!(get(&backend, "/x").await.unwrap().starts_with("HTTP/1.1 500"));
+        assert!(get(&backend, "/health").await.unwrap().ends_with("ok\n"));
+        backend.set_failing(false);
+        backend.set_slow(true);
+        let (start, least) = (tokio::time::Instant::now(), Duration::from_millis(1) * SLOWNESS * 8 / 10);
+        assert!(get(&backend, "/health").await.unwrap().ends_with("ok\n"));
+        assert!(get(&backend, "/x").await.unwrap().ends_with("a /x\n"));
+        assert!(start.elapsed() >= least);
+    }
+
+    #[tokio::test]
     async fn a_kill_resets_connections_and_a_revival_takes_the_same_port() {
         let mut backend = DemoBackend::start("a", Duration::from_secs(3_600)).unwrap();
         let mut waiting = send(&backend, "/slow").await;
@@ -251,7 +293,7 @@ mod tests {
         assert_eq!(waiting.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         let refused = TcpStream::connect(backend.address).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!((backend.kill().await, backend.is_alive()), (None, false));
+        assert_eq!(backend.kill().await, None);
 
         let address = backend.address;
         backend.revive().unwrap();

@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn answers_are_checked_and_counted() {
         let backend = DemoBackend::start("a", Duration::from_millis(1)).unwrap();
-        let load = load(backend.spec().url.authority().parse().unwrap(), 4, None);
+        let load = load(backend.address(), 4, None);
         run(&load, |t| t.responses(0) >= 40).await;
         assert_eq!((load.tally.lost_count(), load.tally.reasons()), (0, vec![]));
     }

@@ -1,52 +1,45 @@
 //! `edge-lb demo`: the whole thing at work, with nothing but this binary.
 //!
 //! Small HTTP servers of different speeds ([`backend`]) behind the same proxy that `run` starts, clients that check every answer
-//! ([`load`], [`tally`]), and a timetable ([`plan`]) by which one server dies in the middle of its requests and comes back. The
-//! [`director`] keeps the timetable and takes stock ([`view`]), which a [`screen`] shows as a [`table`] or as lines; the
-//! [`summary`] says whether any request was lost.
+//! ([`load`], [`tally`]), and a timetable ([`plan`]) by which one server dies in the middle of its requests, one turns slow and one
+//! starts to fail; each recovers. The proxy has what a user would give it ([`config`]). The [`director`] keeps the timetable, follows what
+//! the balancer says ([`watch`], one [`course`] for each act) and takes stock ([`view`]), which a [`screen`] shows as a [`table`] or as
+//! lines; the [`summary`] says whether any request was lost.
 
 mod backend;
+mod config;
+mod course;
 mod director;
 mod load;
 pub(crate) mod plan;
+mod recent;
 mod screen;
 mod summary;
 mod table;
 mod tally;
 mod view;
+mod watch;
 
 use crate::args::DemoArgs;
 use crate::failure::{Failure, stdout_gone};
 use crate::limits;
 use crate::signals::Signals;
 use backend::DemoBackend;
+use config::{DELAYS, GRACE, POOL};
 use director::Director;
-use edge_lb::config::{Config, ListenAddress, Listener, Pool};
-use edge_lb::core::PoolSettings;
-use edge_lb::health::HealthCheck;
 use edge_lb::proxy::ListenAddress as BoundAddress;
-use edge_lb::{AssembleError, Running};
 use load::Load;
 use plan::Plan;
 use screen::Screen;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use summary::Summary;
 use tally::Tally;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use watch::Watch;
 
-/// How long the backends take, in ms: the first fast, the second middling, the third slow, and so on.
-const DELAYS_MS: [u64; 3] = [4, 10, 25];
-/// Two proxy workers and two threads for clients and servers: the demo shows how it works, not how fast.
-const WORKERS: usize = 2;
-/// The name of its one pool.
-const POOL: &str = "demo";
-/// How often a backend is checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the last requests and the proxy may take to end: longer than a client waits for its answer.
-const GRACE: Duration = Duration::from_secs(12);
+/// Threads for clients and servers; the proxy has as many of its own.
+const THREADS: usize = 2;
 /// How often the timetable is looked at: events are timed this exactly.
 const STEP: Duration = Duration::from_millis(10);
 /// Four frames a second suffice for the eye, and cost nothing.
@@ -56,7 +49,7 @@ const FRAME: Duration = Duration::from_millis(250);
 pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     // A failure shows itself in the demo's own words: too few descriptors would be lost requests.
     let _ = limits::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Runtime(format!("the runtime cannot be started: {e}")))?;
     let mut screen = Screen::stdout(args.plain);
     let summary = runtime.block_on(play(args, &mut screen))?;
@@ -71,7 +64,9 @@ async fn play(args: &DemoArgs, screen: &mut Screen<std::io::Stdout>) -> Result<S
     };
     let mut signals = Signals::new().map_err(|e| cannot("signal handling", &e))?;
     let backends = start_backends(args.backends).map_err(|e| cannot("backends", &e))?;
-    let proxy = start_proxy(args, &backends).map_err(|e| cannot("proxy", &e))?;
+    let config = config::config(args, &backends).map_err(|e| cannot("proxy", &e))?;
+    let proxy = edge_lb::assemble(config).and_then(edge_lb::Assembled::start);
+    let proxy = proxy.map_err(|e| cannot("proxy", &e))?;
     let Some(BoundAddress::Tcp(address)) = proxy.addresses().first().cloned() else {
         return Err(cannot("proxy", &"it has no address"));
     };
@@ -82,9 +77,10 @@ async fn play(args: &DemoArgs, screen: &mut Screen<std::io::Stdout>) -> Result<S
     let plan = Plan::new(Duration::from_secs(args.seconds));
     let algorithm = args.algorithm.name();
     let title = format!("edge-lb demo   http://{address}   {algorithm}   {} clients", args.concurrency);
-    let mut director = Director::new(title, plan, backends, tally.clone(), balancer, proxy.stats());
+    let watch = Watch::new(balancer, tally.clone());
+    let mut director = Director::new(title, plan, backends, tally.clone(), watch, proxy.stats());
 
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let load = Load { address, connections: args.concurrency.into(), rate: args.rate, tally };
     let mut clients = load.start(&stopped);
     let interrupted = act(&mut director, screen, &mut signals).await?;
@@ -130,33 +126,12 @@ async fn act(
 }
 
 fn start_backends(n: u8) -> std::io::Result<Vec<DemoBackend>> {
-    let delays = DELAYS_MS.into_iter().map(Duration::from_millis).cycle();
+    let delays = DELAYS.into_iter().cycle();
     ('a'..='z')
         .zip(delays)
         .take(n.into())
         .map(|(id, delay)| DemoBackend::start(&id.to_string(), delay))
         .collect()
-}
-
-fn start_proxy(args: &DemoArgs, backends: &[DemoBackend]) -> Result<Running, AssembleError> {
-    edge_lb::assemble(config(args, backends))?.start()
-}
-
-/// What a user would write in a file to have the demo's proxy.
-fn config(args: &DemoArgs, backends: &[DemoBackend]) -> Config {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
-    let mut pool = Pool::default();
-    pool.settings = PoolSettings::new(args.algorithm.clone());
-    pool.health_check = Some(
-        HealthCheck::http("/health").interval(CHECK_INTERVAL).timeout(2 * CHECK_INTERVAL).thresholds(2, 2),
-    );
-    pool.backends = backends.iter().map(DemoBackend::spec).collect();
-    let mut config = Config::default();
-    config.workers = Some(WORKERS);
-    config.listeners = vec![Listener::new(ListenAddress::Tcp(address))];
-    config.pools.insert(POOL.to_owned(), pool);
-    config.shutdown_grace = GRACE;
-    config
 }
 
 /// What the backend `id` answers to a request for `path`.

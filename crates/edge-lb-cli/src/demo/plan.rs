@@ -1,55 +1,106 @@
-//! The demo's timetable: all backends work, one is killed, it comes back.
+//! The demo's timetable: all backends work; one dies, one turns slow, one starts to fail; each recovers.
 //!
-//! Fractions of the whole, so that a demo of 5 s shows the same as one of an hour: killed at 30 %, back at 60 %.
+//! An [`Act`] is a row of [`SCRIPT`]: what happens to which backend, and from when to when, as fractions of the whole, so that a demo
+//! of 5 s shows the same as one of an hour. What is done to a backend and what is said of it follow from its [`Fault`].
 
 use std::time::Duration;
 
-/// The shortest demo that shows something: the killed backend must be noticed, and noticed again, by the health checks.
+/// The shortest demo that shows something: each fault must be noticed, and its end must be. See the test below.
 pub(crate) const SECONDS_MIN: u64 = 5;
 /// A day: longer is not a demo.
 pub(crate) const SECONDS_MAX: u64 = 86_400;
 
-/// When what happens, from the demo's start.
+/// What is the matter with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// One backend is killed.
-    pub(crate) kill: Duration,
-    /// It is started again.
-    pub(crate) revive: Duration,
-    /// The load ends.
+pub(crate) enum Fault {
+    /// It is dead: its port is closed, its connections are reset.
+    Dead,
+    /// It answers rightly and takes far too long.
+    Slow,
+    /// It answers 500 to everything at once.
+    Failing,
+}
+
+impl Fault {
+    /// What will happen.
+    fn begins(self) -> &'static str {
+        match self {
+            Self::Dead => "is killed",
+            Self::Slow => "turns slow",
+            Self::Failing => "starts to fail",
+        }
+    }
+
+    /// What is.
+    fn lasts(self) -> &'static str {
+        match self {
+            Self::Dead => "is dead",
+            Self::Slow => "is slow",
+            Self::Failing => "answers 500",
+        }
+    }
+
+    /// One word for the table, of a backend that has this fault and gets traffic all the same.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Slow => "slow",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+/// One backend has one fault for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Act {
+    pub(crate) fault: Fault,
+    /// Which backend, counted from 0.
+    pub(crate) backend: usize,
+    pub(crate) begin: Duration,
     pub(crate) end: Duration,
 }
 
-/// What is going on at a moment of the plan.
+impl Act {
+    fn is_on(&self, at: Duration) -> bool {
+        self.begin <= at && at < self.end
+    }
+}
+
+/// Fault, backend, and the parts of the whole at which it begins and ends.
+const SCRIPT: [(Fault, usize, f64, f64); 3] =
+    [(Fault::Dead, 1, 0.10, 0.35), (Fault::Slow, 2, 0.40, 0.60), (Fault::Failing, 3, 0.50, 0.60)];
+
+/// So many backends it takes: one for each fault, and one that is always well.
+pub(crate) const BACKENDS_MIN: i64 = 1 + SCRIPT.len() as i64;
+
+/// When what happens, from the demo's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// All backends work.
-    Before,
-    /// One is dead.
-    Dead,
-    /// It is back.
-    Back,
-    /// The load has ended.
-    Over,
+pub(crate) struct Plan {
+    pub(crate) acts: [Act; SCRIPT.len()],
+    /// The load ends.
+    pub(crate) end: Duration,
 }
 
 impl Plan {
     /// The timetable of a demo that lasts `end`.
     pub(crate) fn new(end: Duration) -> Self {
-        Self { kill: end.mul_f64(0.3), revive: end.mul_f64(0.6), end }
+        let acts = SCRIPT.map(|(fault, backend, from, to)| Act {
+            fault,
+            backend,
+            begin: end.mul_f64(from),
+            end: end.mul_f64(to),
+        });
+        Self { acts, end }
     }
 
-    /// What is going on `at` this time.
-    pub(crate) fn phase(&self, at: Duration) -> Phase {
-        if at < self.kill {
-            Phase::Before
-        } else if at < self.revive {
-            Phase::Dead
-        } else if at < self.end {
-            Phase::Back
-        } else {
-            Phase::Over
-        }
+    /// Has the load ended?
+    pub(crate) fn is_over(&self, at: Duration) -> bool {
+        at >= self.end
+    }
+
+    /// What is the matter with this backend.
+    pub(crate) fn fault(&self, at: Duration, backend: usize) -> Option<Fault> {
+        self.acts.iter().find(|a| a.backend == backend && a.is_on(at)).map(|a| a.fault)
     }
 
     /// How much is over, 0 to 1.
@@ -57,20 +108,29 @@ impl Plan {
         (at.as_secs_f64() / self.end.as_secs_f64()).clamp(0.0, 1.0)
     }
 
-    /// One line on what is going on, and what comes next; `victim` is the backend that is killed.
-    pub(crate) fn caption(&self, at: Duration, victim: &str) -> String {
+    /// One line on what is going on, and what comes next; `ids` are the backends'.
+    pub(crate) fn caption(&self, at: Duration, ids: &[&str]) -> String {
         let until = |then: Duration| then.saturating_sub(at).as_secs_f64().ceil();
-        match self.phase(at) {
-            Phase::Before => format!("killing {victim} in {} s", until(self.kill)),
-            Phase::Dead => format!("{victim} is dead, back in {} s", until(self.revive)),
-            Phase::Back => format!("{victim} is back, {} s left", until(self.end)),
-            Phase::Over => "finishing the last requests".to_owned(),
+        let who = |a: &Act| ids.get(a.backend).copied().unwrap_or("?").to_owned();
+        if self.is_over(at) {
+            return "finishing the last requests".to_owned();
+        }
+        let on: Vec<_> = self.acts.iter().filter(|a| a.is_on(at)).collect();
+        if let Some(end) = on.iter().map(|a| a.end).min() {
+            let each: Vec<_> = on.iter().map(|a| format!("{} {}", who(a), a.fault.lasts())).collect();
+            return format!("{}, {} s more", each.join(", "), until(end));
+        }
+        match self.acts.iter().filter(|a| a.begin > at).min_by_key(|a| a.begin) {
+            Some(next) => format!("{} {} in {} s", who(next), next.fault.begins(), until(next.begin)),
+            None => format!("all faults are over, {} s left", until(self.end)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::backend::SLOWNESS;
+    use super::super::config;
     use super::*;
 
     const fn ms(ms: u64) -> Duration {
@@ -78,21 +138,32 @@ mod tests {
     }
 
     #[test]
-    fn phases_follow_each_other() {
+    fn acts_follow_each_other() {
         let plan = Plan::new(Duration::from_secs(20));
-        assert_eq!((plan.kill, plan.revive), (Duration::from_secs(6), Duration::from_secs(12)));
-        for (at, phase, caption) in [
-            (ms(0), Phase::Before, "killing b in 6 s"),
-            (ms(2_500), Phase::Before, "killing b in 4 s"),
-            (ms(5_999), Phase::Before, "killing b in 1 s"),
-            (ms(6_000), Phase::Dead, "b is dead, back in 6 s"),
-            (ms(12_000), Phase::Back, "b is back, 8 s left"),
-            (ms(20_000), Phase::Over, "finishing the last requests"),
-            (ms(99_000), Phase::Over, "finishing the last requests"),
+        for (at, caption) in [
+            (0, "b is killed in 2 s"),
+            (1_999, "b is killed in 1 s"),
+            (2_000, "b is dead, 5 s more"),
+            (7_000, "c turns slow in 1 s"),
+            (8_000, "c is slow, 4 s more"),
+            (10_000, "c is slow, d answers 500, 2 s more"),
+            (12_000, "all faults are over, 8 s left"),
+            (20_000, "finishing the last requests"),
+            (99_000, "finishing the last requests"),
         ] {
-            assert_eq!(plan.phase(at), phase, "{at:?}");
-            assert_eq!(plan.caption(at, "b"), caption);
+            assert_eq!(plan.caption(ms(at), &["a", "b", "c", "d"]), caption, "{at}");
         }
+        let faults = |at| [0, 1, 2, 3].map(|b| plan.fault(ms(at), b));
+        assert_eq!(faults(5_000), [None, Some(Fault::Dead), None, None]);
+        assert_eq!(faults(11_000), [None, None, Some(Fault::Slow), Some(Fault::Failing)]);
+        assert_eq!(faults(12_000), [None; 4]);
+    }
+
+    #[test]
+    fn somebody_is_always_well() {
+        let plan = Plan::new(Duration::from_secs(20));
+        assert!(plan.acts.iter().all(|a| (1..BACKENDS_MIN as usize).contains(&a.backend)));
+        assert!(plan.acts.iter().all(|a| a.begin < a.end && a.end < plan.end));
     }
 
     #[test]
@@ -105,9 +176,21 @@ mod tests {
 
     #[test]
     fn the_shortest_demo_leaves_time_to_notice() {
-        // Two failed checks, 500 ms apart and stretched by 10 %, the first up to 500 ms away.
         let plan = Plan::new(Duration::from_secs(SECONDS_MIN));
-        assert!(plan.revive - plan.kill > ms(1_100));
-        assert!(plan.end - plan.revive > ms(1_100));
+        let pool = config::file().pools.remove(config::POOL).unwrap();
+        let check = pool.health_check.unwrap();
+        let breaker = pool.circuit_breaker.unwrap().settings;
+        let ejection = pool.outlier_detection.unwrap().base_ejection_time;
+        let [dead, slow, failing] = plan.acts;
+        // Two checks, the first up to an interval away, stretched by 10 %.
+        let checked = check.interval.mul_f64(2.0 * 1.1);
+        assert!(dead.end - dead.begin > checked && plan.end - dead.end > checked);
+        // Its first answers take up to 1.2 times its new delay. With a client's second one there are enough to open the breaker.
+        let takes = config::DELAYS[slow.backend] * SLOWNESS;
+        assert!(breaker.slow_call_duration.unwrap() < takes.mul_f64(0.8));
+        assert!(plan.end - slow.begin > takes.mul_f64(1.2) * 2 + breaker.recovery_timeout);
+        // One ejection, stretched by 10 %, outlasts the fault.
+        assert!(failing.end - failing.begin < ejection);
+        assert!(plan.end - failing.begin > ejection.mul_f64(1.1) + ms(500));
     }
 }

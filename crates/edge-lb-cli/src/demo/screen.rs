@@ -83,6 +83,9 @@ impl<W: Write> Screen<W> {
     }
 
     fn log(&mut self, view: &View) -> io::Result<()> {
+        if self.second.is_none() {
+            writeln!(self.out, "{}\n{}\n", view.title, view.cast)?;
+        }
         for Event { at, text } in &view.events[self.told.min(view.events.len())..] {
             writeln!(self.out, "{:5.1} s  {text}", at.as_secs_f64())?;
         }
@@ -129,14 +132,13 @@ mod tests {
     fn view(at_ms: u64) -> View {
         View {
             title: "title".into(),
+            cast: "cast".into(),
             plan: Plan::new(Duration::from_secs(20)),
             at: Duration::from_millis(at_ms),
-            victim: "b".into(),
             rows: vec![],
             rate: 0.0,
             p50: None,
             p99: None,
-            retries: 0,
             lost: 0,
             events: vec![Event {
                 at: Duration::from_millis(at_ms / 1_000 * 1_000),
@@ -175,9 +177,9 @@ mod tests {
     fn elsewhere_it_is_a_line_a_second_and_each_event_once() {
         let text = shown(false, || None, &[view(0), view(250), view(1_000), view(1_250), view(2_100)]);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 3, "{text}");
-        assert_eq!(lines[0], "  0.0 s  event 0");
-        assert!(lines[1].starts_with("  1.0 s  0 requests") && lines[2].starts_with("  2.1 s  0 requests"));
+        assert_eq!(lines.len(), 6, "{text}");
+        assert_eq!(lines[..4], ["title", "cast", "", "  0.0 s  event 0"]);
+        assert!(lines[4].starts_with("  1.0 s     0/s") && lines[5].starts_with("  2.1 s     0/s"), "{text}");
         assert!(text.is_ascii());
     }
 }

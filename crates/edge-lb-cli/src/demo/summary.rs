@@ -1,6 +1,6 @@
 //! How the demo ended: what is said of it, and whether it showed what it claims.
 
-use super::backend::Killed;
+use super::course::Course;
 use super::view::{grouped, seconds, short};
 use crate::style::Style;
 use edge_lb::types::Nanos;
@@ -25,16 +25,12 @@ pub(crate) struct Summary {
     pub(crate) backends: Vec<BackendSummary>,
     pub(crate) p50: Option<Nanos>,
     pub(crate) p99: Option<Nanos>,
-    pub(crate) victim: String,
-    /// When the victim was killed, and what that cut; `None` if the demo ended before.
-    pub(crate) killed: Option<(Duration, Killed)>,
-    /// When the balancer took it out.
-    pub(crate) out: Option<Duration>,
-    /// When it was started again.
-    pub(crate) revived: Option<Duration>,
-    /// When it gave its first answer after that.
-    pub(crate) answered: Option<Duration>,
+    /// What became of each act.
+    pub(crate) courses: Vec<Course>,
+    /// Requests that were sent to another backend because the first failed.
     pub(crate) retries: u64,
+    /// Requests that were not, because the budget for it was spent.
+    pub(crate) refused: u64,
     pub(crate) lost: u64,
     /// Why the first of them were lost.
     pub(crate) reasons: Vec<String>,
@@ -59,8 +55,10 @@ impl Summary {
         if self.responses() == 0 {
             return Some("no request was answered".to_owned());
         }
-        (self.revived.is_some() && self.answered.is_none())
-            .then(|| format!("{} was started again but got no traffic", self.victim))
+        // Who was never out may get no traffic, too: an algorithm that remembers latencies avoids who was slow.
+        let kept_out = |c: &&Course| c.out.is_some() && c.ended.is_some() && c.back.is_none();
+        let missing = self.courses.iter().find(kept_out);
+        missing.map(|c| format!("{} recovered but got no traffic", c.id))
     }
 
     /// The closing words.
@@ -101,27 +99,14 @@ impl Summary {
                 width = total_shown.len(),
             )?;
         }
-        if let Some((at, cut)) = self.killed {
-            let noticed = match self.out {
-                Some(out) => format!("health checks took it out after {}", seconds(out.saturating_sub(at))),
-                None => "health checks had not noticed".to_owned(),
-            };
-            let (c, r) = (cut.connections, cut.in_flight);
-            writeln!(
-                text,
-                "  killed     {} at {}: {c} connections reset, {r} requests cut; {noticed}",
-                self.victim,
-                seconds(at)
-            )?;
+        for course in &self.courses {
+            act(text, course)?;
         }
-        if let Some(at) = self.revived {
-            let back = match self.answered {
-                Some(answered) => format!("it answered again after {}", seconds(answered.saturating_sub(at))),
-                None => "it got no traffic".to_owned(),
-            };
-            writeln!(text, "  revived    {} at {}: {back}", self.victim, seconds(at))?;
-        }
-        writeln!(text, "  retried    {} on another backend", grouped(self.retries))?;
+        let refused = match self.refused {
+            0 => String::new(),
+            n => format!("; the retry budget refused {}", grouped(n)),
+        };
+        writeln!(text, "\n  retried    {} on another backend{refused}", grouped(self.retries))?;
         writeln!(text, "  lost       {}", grouped(self.lost))?;
         for reason in &self.reasons {
             writeln!(text, "             {reason}")?;
@@ -130,12 +115,53 @@ impl Summary {
     }
 }
 
+/// What was done to a backend, what came of it, and what it cost.
+fn act(text: &mut String, c: &Course) -> std::fmt::Result {
+    let Some(begun) = &c.begun else { return Ok(()) };
+    let after = |at: Duration, from: Duration| seconds(at.saturating_sub(from));
+    writeln!(text, "\n  {}  {}", c.id, begun.why)?;
+    match &c.out {
+        Some(out) => writeln!(text, "     taken out after {}: {}", after(out.at, begun.at), out.why)?,
+        None => writeln!(text, "     never taken out: too few of its answers were bad")?,
+    }
+    if let Some(ended) = &c.ended {
+        let back = match &c.back {
+            Some(back) => format!("back {} later: {}", after(back.at, ended.at), back.why),
+            None => "no traffic since".to_owned(),
+        };
+        writeln!(text, "     {} after {}; {back}", ended.why, after(ended.at, begun.at))?;
+    }
+    let lost = grouped(c.lost);
+    match c.failed {
+        0 => writeln!(text, "     none of its requests failed, {lost} lost"),
+        n => writeln!(
+            text,
+            "     {} requests failed on it and were retried on others, {lost} lost",
+            grouped(n)
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Plan;
+    use super::super::watch::{Heard, News};
     use super::*;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    fn dead() -> Course {
+        let mut c = Course::new(Plan::new(ms(20_000)).acts[0], "b");
+        c.begin(ms(2_000), "killed: port closed, 12 connections reset, 11 requests cut");
+        let heard = Heard::Ejected { cause: "5 failures in a row".into(), lasts: ms(1_000) };
+        c.hear(&News { at: ms(2_010), id: "b".into(), heard });
+        c.end(ms(7_000), "started again");
+        c.hear(&News { at: ms(7_600), id: "b".into(), heard: Heard::Healthy });
+        c.return_at(ms(7_610), Some(10));
+        c.failed = 14;
+        c
     }
 
     fn good() -> Summary {
@@ -151,12 +177,9 @@ mod tests {
             backends: vec![backend("a", 4, 50_000), backend("b", 10, 10_000), backend("c", 25, 16_120)],
             p50: Some(Nanos::from_millis(5)),
             p99: Some(Nanos::from_millis(27)),
-            victim: "b".into(),
-            killed: Some((ms(6_000), Killed { connections: 12, in_flight: 11 })),
-            out: Some(ms(6_740)),
-            revived: Some(ms(12_000)),
-            answered: Some(ms(12_610)),
+            courses: vec![dead()],
             retries: 34,
+            refused: 0,
             lost: 0,
             reasons: vec![],
             interrupted: false,
@@ -175,8 +198,12 @@ mod tests {
   a          50,000   66 %   p50 4.0 ms, p99 5.0 ms (takes 4 ms)
   b          10,000   13 %   p50 10.0 ms, p99 11.0 ms (takes 10 ms)
   c          16,120   21 %   p50 25.0 ms, p99 26.0 ms (takes 25 ms)
-  killed     b at 6.00 s: 12 connections reset, 11 requests cut; health checks took it out after 0.74 s
-  revived    b at 12.00 s: it answered again after 0.61 s
+
+  b  killed: port closed, 12 connections reset, 11 requests cut
+     taken out after 10 ms: ejected: 5 failures in a row
+     started again after 5.00 s; back 0.61 s later: health checks pass
+     14 requests failed on it and were retried on others, 0 lost
+
   retried    34 on another backend
   lost       0
 "
@@ -195,9 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn no_traffic_for_the_revived_fails_it_unless_ended_early() {
-        let s = Summary { answered: None, ..good() };
-        assert_eq!(s.failure().as_deref(), Some("b was started again but got no traffic"));
+    fn no_traffic_for_the_recovered_fails_it_unless_ended_early() {
+        let mut s = good();
+        s.courses[0].back = None;
+        assert_eq!(s.failure().as_deref(), Some("b recovered but got no traffic"));
+        assert!(
+            s.render(Style { color: false }).contains("     started again after 5.00 s; no traffic since\n")
+        );
         assert_eq!(Summary { interrupted: true, ..s }.failure(), None);
         assert_eq!(
             Summary { backends: vec![], ..good() }.failure().as_deref(),
@@ -206,14 +237,16 @@ mod tests {
     }
 
     #[test]
-    fn ended_before_anything_happened() {
-        let s =
-            Summary { killed: None, out: None, revived: None, answered: None, interrupted: true, ..good() };
+    fn what_did_not_happen_is_not_told() {
+        let acts = Plan::new(ms(20_000)).acts;
+        let s = Summary { courses: vec![Course::new(acts[0], "b")], interrupted: true, ..good() };
         assert_eq!(s.failure(), None);
         let text = s.render(Style { color: false });
-        assert!(
-            !text.contains("killed") && !text.contains("revived") && text.contains("(ended early)"),
-            "{text}"
-        );
+        assert!(!text.contains("killed") && text.contains("(ended early)"), "{text}");
+        let mut unnoticed = Summary { refused: 3, ..good() };
+        unnoticed.courses[0].out = None;
+        let text = unnoticed.render(Style { color: false });
+        assert!(text.contains("     never taken out: too few of its answers were bad\n"), "{text}");
+        assert!(text.contains("  retried    34 on another backend; the retry budget refused 3\n"), "{text}");
     }
 }

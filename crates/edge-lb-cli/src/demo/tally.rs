@@ -74,9 +74,15 @@ impl Tally {
         }
     }
 
-    /// Watches for the backend's next answer.
+    /// Watches for the backend's next answer, if it is not watched for already.
     pub(crate) fn arm(&self, backend: usize) {
-        self.backends[backend].next.store(ARMED, Relaxed);
+        // A failure: it is watched for, or has come.
+        let _ = self.backends[backend].next.compare_exchange(IDLE, ARMED, Relaxed, Relaxed);
+    }
+
+    /// Watches no more, and forgets what has come.
+    pub(crate) fn disarm(&self, backend: usize) {
+        self.backends[backend].next.store(IDLE, Relaxed);
     }
 
     /// When the backend's first answer after [`arm`](Self::arm) came, from the start; `None` until then.
@@ -137,6 +143,10 @@ mod tests {
         tally.answered("b", Duration::ZERO);
         tokio::time::advance(Duration::from_secs(2)).await;
         tally.answered("b", Duration::ZERO);
+        tally.arm(1);
         assert_eq!(tally.first_since_armed(1), Some(Duration::from_secs(2)));
+        tally.disarm(1);
+        tally.answered("b", Duration::ZERO);
+        assert_eq!(tally.first_since_armed(1), None);
     }
 }

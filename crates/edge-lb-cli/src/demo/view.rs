@@ -1,40 +1,55 @@
 //! What the demo shows of one moment: numbers only, so that what they look like can be tested without a demo.
 
-use super::plan::{Phase, Plan};
+use super::plan::{Fault, Plan};
 use edge_lb::types::Nanos;
 use std::time::Duration;
 
-/// How a backend is, as its owner and its load balancer see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a backend is: mostly what its load balancer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// It lives and gets traffic.
+    /// It gets its share.
     Healthy,
-    /// It is dead, and the health checks have not noticed: requests to it fail and are sent to another.
-    Killed,
-    /// It is dead and gets no traffic.
-    Out,
-    /// It lives again, and the health checks have not noticed.
-    Returning,
+    /// It has come back and gets this percentage of its share, more by and by.
+    Ramping(u32),
+    /// Its breaker lets a few requests through, to see how they fare.
+    HalfOpen,
+    /// It gets nothing, and why.
+    Out(String),
+    /// The balancer has not noticed yet; only the demo knows.
+    Unnoticed(Fault),
 }
 
 impl Condition {
-    /// From what is (`alive`) and what the balancer believes (`healthy`).
-    pub(crate) fn new(alive: bool, healthy: bool) -> Self {
-        match (alive, healthy) {
-            (true, true) => Self::Healthy,
-            (false, true) => Self::Killed,
-            (false, false) => Self::Out,
-            (true, false) => Self::Returning,
+    /// Does it get traffic as others do?
+    pub(crate) fn is_in_service(&self) -> bool {
+        matches!(self, Self::Healthy | Self::Ramping(_))
+    }
+
+    /// With what is the matter with it, as far as the demo knows.
+    pub(crate) fn knowing(self, fault: Option<Fault>) -> Self {
+        match fault {
+            Some(fault) if self.is_in_service() => Self::Unnoticed(fault),
+            _ => self,
         }
     }
 
-    /// One word.
-    pub(crate) fn word(self) -> &'static str {
+    /// In words, reason and all.
+    pub(crate) fn words(&self) -> String {
         match self {
-            Self::Healthy => "healthy",
-            Self::Killed => "killed",
-            Self::Out => "out",
-            Self::Returning => "returning",
+            Self::Healthy => "healthy".to_owned(),
+            Self::Ramping(percent) => format!("slow start: {percent} %"),
+            Self::HalfOpen => "half-open: being tried".to_owned(),
+            Self::Out(why) => why.clone(),
+            Self::Unnoticed(fault) => format!("{}: not noticed yet", fault.word()),
+        }
+    }
+
+    /// In a word or two, where it gets none of the ordinary traffic.
+    pub(crate) fn word(&self) -> Option<&str> {
+        match self {
+            Self::Healthy | Self::Ramping(_) | Self::Unnoticed(_) => None,
+            Self::HalfOpen => Some("half-open"),
+            Self::Out(why) => why.split(':').next(),
         }
     }
 }
@@ -43,8 +58,6 @@ impl Condition {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) id: String,
-    /// How long it takes over a request, on average.
-    pub(crate) delay: Duration,
     /// Answers so far.
     pub(crate) responses: u64,
     /// Its part of the answers of the last second or so, 0 to 1.
@@ -72,18 +85,16 @@ pub(crate) struct Event {
 pub(crate) struct View {
     /// What is on show: address, algorithm, connections.
     pub(crate) title: String,
+    /// Who the backends are.
+    pub(crate) cast: String,
     pub(crate) plan: Plan,
     /// The time from the start.
     pub(crate) at: Duration,
-    /// The id of the backend that is killed.
-    pub(crate) victim: String,
     pub(crate) rows: Vec<Row>,
     /// Answers a second, of the last second or so.
     pub(crate) rate: f64,
     pub(crate) p50: Option<Nanos>,
     pub(crate) p99: Option<Nanos>,
-    /// Requests that were sent to a second backend because the first failed.
-    pub(crate) retries: u64,
     /// Requests without a right answer.
     pub(crate) lost: u64,
     pub(crate) events: Vec<Event>,
@@ -100,9 +111,15 @@ impl View {
         self.rows.iter().map(|r| r.in_flight).sum()
     }
 
-    /// What is going on.
-    pub(crate) fn phase(&self) -> Phase {
-        self.plan.phase(self.at)
+    /// What is going on, and what comes next.
+    pub(crate) fn caption(&self) -> String {
+        let ids: Vec<_> = self.rows.iter().map(|r| r.id.as_str()).collect();
+        self.plan.caption(self.at, &ids)
+    }
+
+    /// Is something the matter with a backend?
+    pub(crate) fn is_troubled(&self) -> bool {
+        (0..self.rows.len()).any(|b| self.plan.fault(self.at, b).is_some())
     }
 }
 
@@ -131,9 +148,12 @@ pub(crate) fn short(time: Option<Nanos>) -> String {
     }
 }
 
-/// Seconds with two digits, for events and the summary: `0.74 s`.
+/// How long something took, for events and the summary: `7 ms`, `0.74 s`.
 pub(crate) fn seconds(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f64())
+    match time.as_millis() {
+        ms @ ..100 => format!("{ms} ms"),
+        _ => format!("{:.2} s", time.as_secs_f64()),
+    }
 }
 
 #[cfg(test)]
@@ -163,13 +183,18 @@ mod tests {
             assert_eq!(short(Some(Nanos::from_micros(us))), text);
         }
         assert_eq!(short(None), "-");
-        assert_eq!(seconds(Duration::from_millis(742)), "0.74 s");
+        assert_eq!([7, 99, 742].map(|ms| seconds(Duration::from_millis(ms))), ["7 ms", "99 ms", "0.74 s"]);
     }
 
     #[test]
-    fn a_backend_is_what_its_owner_and_its_balancer_say() {
-        let words = [(true, true), (false, true), (false, false), (true, false)]
-            .map(|(a, h)| Condition::new(a, h).word());
-        assert_eq!(words, ["healthy", "killed", "out", "returning"]);
+    fn conditions_say_why() {
+        let out = Condition::Out("ejected: 5 failures in a row".into());
+        assert_eq!((out.words().as_str(), out.word()), ("ejected: 5 failures in a row", Some("ejected")));
+        assert_eq!(Condition::HalfOpen.word(), Some("half-open"));
+        let unnoticed = Condition::Ramping(43).knowing(Some(Fault::Slow));
+        assert_eq!((unnoticed.words().as_str(), unnoticed.word()), ("slow: not noticed yet", None));
+        assert_eq!(Condition::Ramping(43).words(), "slow start: 43 %");
+        assert_eq!(out.clone().knowing(Some(Fault::Dead)), out, "what the balancer says comes first");
+        assert_eq!(Condition::Healthy.knowing(None), Condition::Healthy);
     }
 }

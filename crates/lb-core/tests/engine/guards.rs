@@ -146,6 +146,27 @@ fn a_pool_that_nobody_maintains_lets_probes_through_all_the_same() {
     }
 }
 
+/// What it took before its breaker opened must not keep the probes away: without them it would stay half-open for as long as the
+/// algorithm remembers.
+#[test]
+fn a_backend_that_was_slow_gets_its_probes_under_every_algorithm() {
+    for algorithm in Algorithm::all() {
+        let mut w = world(algorithm.clone(), 3);
+        for (i, ms) in [5, 900, 5].into_iter().enumerate() {
+            for _ in 0..20 {
+                w.lease_on(&id(i)).unwrap().complete(Outcome::Success { ttfb: MS(ms) });
+            }
+        }
+        let until = w.clock.now() + MS(1_000);
+        w.guard(&id(1)).probe(3);
+        w.set_stance(&id(1), Stance::Refusing { until: Some(until) });
+        assert_eq!(w.pool.maintain(), Some(until));
+        w.clock.advance(Duration::from_secs(1));
+        w.pool.maintain();
+        assert!(w.counts(60).contains_key("b"), "{}", algorithm.name());
+    }
+}
+
 #[test]
 fn when_only_open_breakers_are_left_nobody_is_called_upon() {
     let mut w = world(Algorithm::P2c, 3);
