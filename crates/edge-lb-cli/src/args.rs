@@ -2,11 +2,11 @@
 
 use crate::demo::plan::{BACKENDS_MIN, SECONDS_MAX, SECONDS_MIN};
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use edge_lb::config::{ListenAddress, LogFormat, LogLevel};
 use edge_lb::core::Algorithm;
 use edge_lb::types::BackendUrl;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -31,6 +31,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     Check(CheckArgs),
     Demo(DemoArgs),
+    Status(StatusArgs),
+    Explain(ExplainArgs),
+    Breaker(BreakerArgs),
+    /// Check, drain or undrain a backend of an edge-lb that runs
+    #[command(subcommand)]
+    Backend(BackendCommand),
     /// Print a completion script for a shell
     ///
     /// For bash: `edge-lb completions bash > ~/.local/share/bash-completion/completions/edge-lb`
@@ -129,6 +135,152 @@ pub(crate) struct DemoArgs {
     pub(crate) plain: bool,
 }
 
+/// Where the admin API is.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct AdminArgs {
+    /// The admin address of the edge-lb that is asked
+    #[arg(long, value_name = "ADDRESS", env = "EDGE_LB_ADMIN", default_value = "127.0.0.1:9900")]
+    pub(crate) admin: SocketAddr,
+}
+
+/// Show the pools and backends of an edge-lb that runs, and why one gets no requests
+///
+/// Exit codes: 0 every pool has a usable backend, 1 one has none, or nobody answers.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// This pool only
+    pub(crate) pool: Option<String>,
+
+    /// As JSON, as the admin API gives it
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Ask an edge-lb that runs where a request would go, and why not elsewhere
+///
+/// Nothing is sent to a backend and nothing is counted. For example: `edge-lb explain /users/7 --header 'X-User-ID: 7'`
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The path, with a query if wanted
+    pub(crate) path: String,
+
+    /// The pool; may be left out where there is one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
+
+    /// The method
+    #[arg(short, long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+
+    /// The host that is asked for
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+
+    /// The client's address
+    #[arg(short, long, value_name = "IP")]
+    pub(crate) client_ip: Option<IpAddr>,
+
+    /// A header; may be repeated
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+
+    /// Not this backend; may be repeated
+    #[arg(short, long, value_name = "ID")]
+    pub(crate) exclude: Vec<String>,
+
+    /// The key of a hash algorithm, instead of what it would take from the request
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Force a backend's circuit breaker, or let it work by itself again
+///
+/// For example, before a deployment: `edge-lb breaker web web-1 open`, and afterwards `edge-lb breaker web web-1 auto`
+#[derive(Args, Debug)]
+pub(crate) struct BreakerArgs {
+    /// The pool
+    pub(crate) pool: String,
+
+    /// The backend's id
+    pub(crate) backend: String,
+
+    /// open: no requests; closed: requests whatever fails; auto: by itself, closed and without memories
+    #[arg(value_enum)]
+    pub(crate) state: BreakerOrder,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BreakerOrder {
+    Open,
+    Closed,
+    Auto,
+}
+
+impl BreakerOrder {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// Which backend.
+#[derive(Args, Debug)]
+pub(crate) struct BackendTarget {
+    /// The pool
+    pub(crate) pool: String,
+
+    /// The backend's id
+    pub(crate) backend: String,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackendCommand {
+    /// Make its health check now; the result counts
+    ///
+    /// Exit codes: 0 it passed, 1 it failed
+    Check(BackendTarget),
+    /// Give it no new requests, and wait until those in flight have ended
+    ///
+    /// It drains on until `undrain`. Exit codes: 0 nothing is in flight, 1 the grace is over and something is
+    Drain {
+        #[command(flatten)]
+        target: BackendTarget,
+        /// How long to wait, such as 10s or 500ms, at most 50s [default: 30s]
+        #[arg(long, value_name = "TIME")]
+        grace: Option<String>,
+    },
+    /// Give it requests again
+    Undrain(BackendTarget),
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("it must be NAME: VALUE, such as 'X-User-ID: 7'".to_owned()),
+    }
+}
+
 fn algorithm() -> ValueParser {
     let names = Algorithm::all().map(|a| a.name());
     let parser = PossibleValuesParser::new(names);
@@ -212,6 +364,11 @@ mod tests {
             ("demo --seconds 4", ErrorKind::ValueValidation, "5..="),
             ("demo --backends 3", ErrorKind::ValueValidation, "4..=26"),
             ("check", ErrorKind::MissingRequiredArgument, "FILE"),
+            ("breaker web a ajar", ErrorKind::InvalidValue, "open, closed, auto"),
+            ("backend drain web", ErrorKind::MissingRequiredArgument, "BACKEND"),
+            ("explain", ErrorKind::MissingRequiredArgument, "PATH"),
+            ("explain / -H x", ErrorKind::ValueValidation, "NAME: VALUE"),
+            ("status --admin here", ErrorKind::ValueValidation, "--admin"),
             ("rum", ErrorKind::InvalidSubcommand, "'run'"),
         ] {
             let e = parse(&format!("edge-lb {line}")).unwrap_err();

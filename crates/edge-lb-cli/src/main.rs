@@ -1,4 +1,4 @@
-//! The `edge-lb` binary: run the proxy, check a configuration, watch a demo.
+//! The `edge-lb` binary: run the proxy, check a configuration, watch a demo, ask and steer a proxy that runs.
 //!
 //! Everything that can be had by a library is in the `edge-lb` crate; here are the arguments, the log, the signals and the demo's show.
 
@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod limits;
 mod logging;
+mod remote;
 mod run;
 mod signals;
 mod style;
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Status(args) => remote::status(&args),
+        Command::Explain(args) => remote::explain(&args),
+        Command::Breaker(args) => remote::breaker(&args),
+        Command::Backend(command) => remote::backend(&command),
         Command::Completions { shell } => completions(shell),
     };
     match done {

@@ -31,6 +31,7 @@ mod run_cli;
 mod shutdown;
 mod spread;
 mod standing;
+mod steer_cli;
 mod streaming;
 mod timeouts;
 mod unix_and_ipv6;

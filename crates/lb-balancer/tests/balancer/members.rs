@@ -25,12 +25,13 @@ fn several_changes_are_one_generation_or_none() {
 
 #[test]
 fn a_backend_that_cannot_be_checked_is_refused_before_anything_changes() {
-    let lb = builder(&["a"]).health_check(HealthCheck::default()).build().unwrap();
-    let https = Backend::new("s", "https://a.invalid".parse().unwrap());
-    let error = lb.add_backend(https).unwrap_err();
+    // A backend on a unix socket has no port that another could stand for.
+    let lb = builder(&["a"]).health_check(HealthCheck::default().port(81)).build().unwrap();
+    let unix = Backend::new("s", "unix:/a.sock".parse().unwrap());
+    let error = lb.add_backend(unix).unwrap_err();
     assert!(matches!(&error, ChangeError::HealthCheck(_)), "{error}");
     let mut patch = BackendPatch::default();
-    patch.url = Some("https://a.invalid".parse().unwrap());
+    patch.url = Some("unix:/a.sock".parse().unwrap());
     assert!(lb.update_backend(&"a".into(), patch).is_err());
     assert_eq!((ids(&lb), lb.pool().snapshot().generation()), (vec!["a".into()], 0));
 }

@@ -1,0 +1,156 @@
+//! `edge-lb status`: the pools and their backends, and why one gets nothing.
+
+use super::client::{Admin, encode};
+use super::{say, text};
+use crate::args::StatusArgs;
+use crate::failure::Failure;
+use crate::style::Style;
+use serde_json::Value;
+
+/// Prints each pool's table; exit code 1 if a pool has no usable backend.
+pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let admin = Admin::new(args.admin.admin);
+    let names = match &args.pool {
+        Some(name) => vec![name.clone()],
+        None => {
+            let pools = admin.ask("GET", "/api/v1/pools", None)?;
+            pools["pools"].as_array().into_iter().flatten().map(|p| text(p, "name").to_owned()).collect()
+        }
+    };
+    let pools: Vec<Value> = names
+        .iter()
+        .map(|name| admin.ask("GET", &format!("/api/v1/pools/{}", encode(name)), None))
+        .collect::<Result<_, _>>()?;
+    if args.json {
+        say(&format!("{:#}", Value::from(pools.clone())))?;
+    } else {
+        let style = Style::for_stream(&std::io::stdout());
+        let tables: Vec<String> = pools.iter().map(|p| table(p, style)).collect();
+        say(&tables.join("\n\n"))?;
+    }
+    if pools.iter().all(|p| p["usable"] == true) { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap_or_default()
+}
+
+/// One pool.
+fn table(pool: &Value, style: Style) -> String {
+    let mut notes = vec![];
+    if pool["usable"] != true {
+        notes.push(style.red("no backend is usable"));
+    }
+    if pool["panic"] == true {
+        notes.push(style.red("panic: active health is ignored"));
+    }
+    if pool["ignores_ejections"] == true {
+        notes.push(style.yellow("ejections are ignored: nobody else is left"));
+    }
+    let title = format!(
+        "{}  {}, {} of {} healthy, {} in flight, {} requests",
+        style.bold(text(pool, "name")),
+        text(pool, "algorithm"),
+        number(pool, "healthy_backends"),
+        number(pool, "total_backends"),
+        number(pool, "in_flight"),
+        number(pool, "requests"),
+    );
+    let mut lines = vec![title];
+    lines.extend(notes.into_iter().map(|n| format!("  {n}")));
+    let backends: Vec<&Value> = pool["backends"].as_array().into_iter().flatten().collect();
+    let widest = backends.iter().map(|b| text(b, "id").chars().count()).max().unwrap_or_default().max(7);
+    lines.push(style.dim(&format!(
+        "  {:widest$}  {:>6}  {:>9}  {:>10}  {:>8}  {:>9}  condition",
+        "backend", "weight", "in flight", "succeeded", "failed", "p99"
+    )));
+    for b in backends {
+        let p99 = b["p99"].as_f64().map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"));
+        let line = format!(
+            "  {:widest$}  {:>6}  {:>9}  {:>10}  {:>8}  {:>9}  ",
+            text(b, "id"),
+            number(b, "weight"),
+            number(b, "in_flight"),
+            number(b, "succeeded"),
+            number(b, "failed"),
+            p99,
+        );
+        let words = condition(b);
+        let words = if b["exclusion"].is_null() { style.green(&words) } else { style.red(&words) };
+        lines.push(line + &words);
+    }
+    lines.join("\n")
+}
+
+/// `ok`, or why not, with what more is known of it.
+fn condition(b: &Value) -> String {
+    let (breaker, ejection) = (&b["breaker"], &b["ejection"]);
+    let seconds = |value: &Value| value.as_f64().map(|s| format!("{:.0} s more", s.ceil()));
+    let more = match text(b, "exclusion") {
+        "" if text(breaker, "state") == "half-open" => Some("breaker half-open".to_owned()),
+        "" if breaker["forced"] == true => Some("breaker held closed".to_owned()),
+        "breaker-open" if breaker["forced"] == true => Some("held by hand".to_owned()),
+        "breaker-open" => seconds(&breaker["retry_after"]),
+        "ejected" => {
+            let reason = text(ejection, "reason").to_owned();
+            Some(
+                [Some(reason), seconds(&ejection["ends_in"])]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )
+        }
+        "unhealthy" => b["health"]["last_error"].as_str().map(str::to_owned),
+        _ => None,
+    };
+    let what = b["exclusion"].as_str().unwrap_or("ok");
+    more.filter(|m| !m.is_empty()).map_or_else(|| what.to_owned(), |more| format!("{what}: {more}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_condition_has_its_words() {
+        for (backend, words) in [
+            (json!({ "exclusion": null, "breaker": null }), "ok"),
+            (json!({ "exclusion": null, "breaker": { "state": "half-open" } }), "ok: breaker half-open"),
+            (
+                json!({ "exclusion": "breaker-open", "breaker": { "state": "open", "retry_after": 3.2 } }),
+                "breaker-open: 4 s more",
+            ),
+            (
+                json!({ "exclusion": "breaker-open", "breaker": { "state": "open", "forced": true } }),
+                "breaker-open: held by hand",
+            ),
+            (
+                json!({ "exclusion": "ejected", "ejection": { "reason": "5 failures in a row", "ends_in": 9.9 } }),
+                "ejected: 5 failures in a row, 10 s more",
+            ),
+            (
+                json!({ "exclusion": "unhealthy", "health": { "last_error": "status 500" } }),
+                "unhealthy: status 500",
+            ),
+            (json!({ "exclusion": "draining" }), "draining"),
+        ] {
+            assert_eq!(condition(&backend), words, "{backend}");
+        }
+    }
+
+    #[test]
+    fn a_pool_is_a_table() {
+        let pool = json!({
+            "name": "web", "algorithm": "p2c", "usable": true, "panic": false, "ignores_ejections": true,
+            "healthy_backends": 1, "total_backends": 1, "in_flight": 2, "requests": 9,
+            "backends": [{ "id": "a", "weight": 1, "in_flight": 2, "succeeded": 7, "failed": 0, "p99": 1.25, "exclusion": null }],
+        });
+        let text = "web  p2c, 1 of 1 healthy, 2 in flight, 9 requests\
+            \n  ejections are ignored: nobody else is left\
+            \n  backend  weight  in flight   succeeded    failed        p99  condition\
+            \n  a             1          2           7         0     1.2 ms  ok";
+        assert_eq!(table(&pool, Style { color: false }), text);
+    }
+}
