@@ -361,7 +361,7 @@ mod tests {
             ("run --config a --admin 0.0.0.0:9900", ErrorKind::ValueValidation, "loopback"),
             ("run --config a --workers 0", ErrorKind::ValueValidation, "1..=1024"),
             ("run --listen [::1]:1 --to http://a -a p2", ErrorKind::InvalidValue, "'p2c'"),
-            ("demo --seconds 4", ErrorKind::ValueValidation, "5..="),
+            ("demo --seconds 7", ErrorKind::ValueValidation, "8..="),
             ("demo --backends 3", ErrorKind::ValueValidation, "4..=26"),
             ("check", ErrorKind::MissingRequiredArgument, "FILE"),
             ("breaker web a ajar", ErrorKind::InvalidValue, "open, closed, auto"),

@@ -34,13 +34,6 @@ fn the_demo_loses_nothing_and_says_who_was_out_and_why() {
 }
 
 #[test]
-fn a_backend_that_was_slow_is_probed_although_the_algorithm_remembers_it() {
-    let args = ["demo", "--seconds", "8", "--plain", "--algorithm", "least-response-time"];
-    let said = EdgeLb::command(&args, Duration::from_secs(60));
-    assert_eq!(said.code, Some(0), "{}\n{}", said.stdout, said.stderr);
-}
-
-#[test]
 fn bad_arguments_are_refused() {
     for args in [&["demo", "--seconds", "0"][..], &["demo", "--backends", "3"], &["demo", "--algorithm", "x"]]
     {

@@ -26,8 +26,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// How many times its delay a slow backend takes: 0.75 s for the demo's third.
-pub(crate) const SLOWNESS: u32 = 30;
+/// How many times its delay a slow backend takes: 600 ms for the demo's third.
+pub(crate) const SLOWNESS: u32 = 24;
 
 /// One backend of the demo. Dropping it kills it.
 pub(crate) struct DemoBackend {

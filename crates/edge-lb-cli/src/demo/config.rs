@@ -4,9 +4,9 @@
 //! (`failure_threshold = 0`), and what neither sees (a backend that got nothing to fail at) the health checks'. All times are a tenth or
 //! less of what one would have in production: a demo is short.
 //!
-//! - `slow_call_duration` is well above what a backend takes on a busy machine and well below what the slow one takes.
-//!   `monitoring_period` is long enough for `minimum_calls` (10) slow ones, and so short that the quick ones from before do not outvote
-//!   them for long.
+//! - `slow_call_duration` is well above what a backend takes on a busy machine and well below what the slow one takes. Half of
+//!   `rate_window` is more than a backend has in flight: a hiccup of the machine makes all of these slow at once, on every backend,
+//!   and must not open every breaker.
 //! - `budget_min_per_second`: a backend that dies cuts all that it has in flight at once, up to some hundred requests of 1,000 clients,
 //!   in the first seconds, when 20 % of the requests may be fewer.
 
@@ -40,10 +40,11 @@ outlier_detection = { consecutive_failures = 5, base_ejection_time = "1s", max_e
 
 [pools.demo.circuit_breaker]
 failure_threshold = 0
-slow_call_duration = "400ms"
+slow_call_duration = "350ms"
 slow_call_rate = 50
-monitoring_period = "1s"
 recovery_timeout = "1s"
+rate_window = CALLS
+minimum_calls = CALLS
 
 [pools.demo.retry_policy]
 retry_on = ["connect-failure", "reset", "timeout", "5xx"]
@@ -62,10 +63,17 @@ pub(super) fn config(args: &DemoArgs, backends: &[DemoBackend]) -> Result<Config
     edge_lb::config::parse(&text(args, backends), Format::Toml, "demo.toml")
 }
 
+/// How many calls the breaker's rate is of: two and a half times what a backend has in flight when two others are out. Too few to tell
+/// slow from unlucky make no rate; a thousand is the most that there can be.
+fn rate_window(clients: u16, backends: usize) -> usize {
+    (usize::from(clients) * 5 / 2).div_ceil(backends.saturating_sub(2).max(1)).clamp(6, 1_000)
+}
+
 fn text(args: &DemoArgs, backends: &[DemoBackend]) -> String {
+    let calls = rate_window(args.concurrency, backends.len()).to_string();
     let slow_start = if is_hash(&args.algorithm) { "" } else { SLOW_START };
     let pool = format!("[pools.demo]\nalgorithm = \"{}\"\n{slow_start}", args.algorithm.name());
-    let mut text = FILE.replacen("[pools.demo]\n", &pool, 1);
+    let mut text = FILE.replace("CALLS", &calls).replacen("[pools.demo]\n", &pool, 1);
     // Writing to a string does not fail.
     let _ = writeln!(text, "\n[[listeners]]\naddress = \"127.0.0.1:{}\"", args.port);
     for b in backends {
@@ -91,7 +99,8 @@ fn is_hash(a: &Algorithm) -> bool {
 pub(super) fn file() -> Config {
     let rest =
         "\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\n[[pools.demo.backends]]\nurl = \"http://127.0.0.1:1\"";
-    edge_lb::config::parse(&format!("{FILE}{rest}"), Format::Toml, "demo.toml").unwrap()
+    let text = FILE.replace("CALLS", "40");
+    edge_lb::config::parse(&format!("{text}{rest}"), Format::Toml, "demo.toml").unwrap()
 }
 
 #[cfg(test)]
@@ -99,6 +108,16 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser as _;
+
+    #[test]
+    fn half_of_the_rate_s_window_is_more_than_a_backend_has_in_flight() {
+        for (clients, backends, window) in
+            [(32, 4, 40), (1, 4, 6), (32, 26, 6), (500, 4, 625), (1_000, 4, 1_000)]
+        {
+            assert_eq!(rate_window(clients, backends), window);
+            assert!(window / 2 > usize::from(clients) / (backends - 2) || window == 1_000);
+        }
+    }
 
     #[tokio::test]
     async fn every_algorithm_has_a_valid_configuration() {

@@ -151,6 +151,7 @@ pub(crate) fn short(time: Option<Nanos>) -> String {
 /// How long something took, for events and the summary: `7 ms`, `0.74 s`.
 pub(crate) fn seconds(time: Duration) -> String {
     match time.as_millis() {
+        0 => "less than 1 ms".to_owned(),
         ms @ ..100 => format!("{ms} ms"),
         _ => format!("{:.2} s", time.as_secs_f64()),
     }
@@ -183,7 +184,8 @@ mod tests {
             assert_eq!(short(Some(Nanos::from_micros(us))), text);
         }
         assert_eq!(short(None), "-");
-        assert_eq!([7, 99, 742].map(|ms| seconds(Duration::from_millis(ms))), ["7 ms", "99 ms", "0.74 s"]);
+        let said = [0, 7, 99, 742].map(|ms| seconds(Duration::from_millis(ms)));
+        assert_eq!(said, ["less than 1 ms", "7 ms", "99 ms", "0.74 s"]);
     }
 
     #[test]
