@@ -56,19 +56,20 @@ impl FaultEvent {
 
 type Callback = Arc<dyn Fn(&FaultEvent) + Send + Sync>;
 
+#[derive(Default)]
 pub(super) struct Publisher {
     callbacks: RwLock<Vec<Callback>>,
     #[cfg(feature = "runtime")]
-    stream: broadcast::Sender<FaultEvent>,
+    stream: Stream,
 }
 
-impl Default for Publisher {
+#[cfg(feature = "runtime")]
+struct Stream(broadcast::Sender<FaultEvent>);
+
+#[cfg(feature = "runtime")]
+impl Default for Stream {
     fn default() -> Self {
-        Self {
-            callbacks: RwLock::default(),
-            #[cfg(feature = "runtime")]
-            stream: broadcast::Sender::new(EVENTS_CAPACITY),
-        }
+        Self(broadcast::Sender::new(EVENTS_CAPACITY))
     }
 }
 
@@ -85,7 +86,7 @@ impl Publisher {
 
     #[cfg(feature = "runtime")]
     pub(super) fn subscribe(&self) -> broadcast::Receiver<FaultEvent> {
-        self.stream.subscribe()
+        self.stream.0.subscribe()
     }
 
     /// Under no lock; a callback that panics costs its own call alone.
@@ -101,7 +102,7 @@ impl Publisher {
             }
             // An error means that nobody listens.
             #[cfg(feature = "runtime")]
-            let _ = self.stream.send(event);
+            let _ = self.stream.0.send(event);
         }
     }
 }
