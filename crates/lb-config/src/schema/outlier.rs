@@ -71,7 +71,7 @@ pub(super) static OUTLIER_DETECTION: Section = Section {
             "boolean",
             ON,
             set("end_on_passing_check = false"),
-            "A passing active check ends an ejection.",
+            "A health check ends an ejection early: where it turns from failing to passing, or where connections failed and it can make one.",
         ),
         Key::section(
             "comparison",

@@ -44,7 +44,8 @@ pub struct OutlierDetection {
     pub failure_percentage: Option<FailurePercentage>,
     /// Ejects one that fails more than the others do, and not by chance; for pools of 2 backends and more. Default on.
     pub comparison: Option<Comparison>,
-    /// A passing active check ends an ejection early, default `true`. (Envoy: `successful_active_health_check_uneject_host`.)
+    /// [`Detector::check_passed`](super::Detector::check_passed) ends an ejection early, default `true`. Whoever calls it decides which
+    /// passing check proves something. (Envoy: `successful_active_health_check_uneject_host`, for any.)
     pub end_on_passing_check: bool,
 }
 
