@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     /// Where the picks' random numbers come from: a counter in tests, the thread's generator otherwise.
     pub(crate) seed: Option<AtomicU64>,
     pub(crate) members: Members,
+    /// The most requests that [`metrics`](LoadBalancer::metrics) has told of.
+    pub(crate) requests_told: AtomicU64,
     #[cfg(feature = "runtime")]
     pub(crate) wait: crate::wait::Waiting,
     #[cfg(feature = "runtime")]

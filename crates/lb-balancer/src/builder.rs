@@ -250,6 +250,7 @@ impl LoadBalancerBuilder {
             name: self.name.into(),
             seed: self.seed.map(AtomicU64::new),
             members: Members::default(),
+            requests_told: AtomicU64::new(0),
             #[cfg(feature = "runtime")]
             wait: crate::wait::Waiting::new(self.selection_timeout),
             #[cfg(feature = "runtime")]

@@ -2,11 +2,13 @@
 //!
 //! A reading is a momentary picture, not an atomic one: each figure is right for a moment within the call. Latencies are times from the
 //! pick to the first byte of successful requests, in milliseconds, since the backend was added, from histograms 12.5 % wide; the pool's are
-//! merged from its present backends. `requests` also counts those of backends that are gone, so it never goes down.
+//! merged from its present backends. `requests` also counts those of backends that are gone, so it never goes down: a request that ends
+//! while its figures are read may be counted twice or not at all, and what was told once stays told.
 
 use crate::balancer::LoadBalancer;
 use lb_core::{HistogramSnapshot, Member};
 use lb_types::{BackendId, BackendUrl, Exclusion, Nanos};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A balancer's figures.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,10 +114,11 @@ impl LoadBalancer {
         };
         let backends: Vec<_> = snapshot.members().iter().map(of).collect();
         let healthy = backends.iter().filter(|b| b.healthy).count();
+        let requests = backends.iter().map(BackendMetrics::requests).sum::<u64>()
+            + gone.requests()
+            + u64::from(gone.in_flight);
         BalancerMetrics {
-            requests: backends.iter().map(BackendMetrics::requests).sum::<u64>()
-                + gone.requests()
-                + u64::from(gone.in_flight),
+            requests: requests.max(self.inner.requests_told.fetch_max(requests, Relaxed)),
             healthy_backends: healthy,
             unhealthy_backends: backends.len() - healthy,
             total_backends: backends.len(),

@@ -10,7 +10,8 @@ pub(crate) struct Standing {
     /// Why it gets no requests.
     pub(crate) exclusion: Option<String>,
     pub(crate) succeeded: usize,
-    /// Requests that were sent there, in whatever way they ended, and those in flight.
+    /// Requests that were sent there, in whatever way they ended, and those in flight. Not read in one moment: one that ends meanwhile
+    /// may be missing, so that a later look may see fewer.
     pub(crate) all: usize,
     pub(crate) in_flight: usize,
     /// Whether it has passed a check, and the last one.

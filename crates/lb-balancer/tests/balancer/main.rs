@@ -6,6 +6,7 @@ mod drain;
 mod faults;
 mod health;
 mod members;
+mod metrics;
 mod running;
 mod support;
 mod wait;

@@ -100,7 +100,9 @@ impl Fault {
             Self::AnswersSlowly | Self::NoLength => &["200"],
             Self::Fails | Self::FlapsByRequest => &["200", "500"],
             Self::Unavailable => &["200", "503"],
-            Self::NeverReads | Self::NeverAnswers | Self::AnswersLate => &["200", "504"],
+            // It begins with the death of the old connections.
+            Self::NeverReads => &["200", "502", "504"],
+            Self::NeverAnswers | Self::AnswersLate => &["200", "504"],
             Self::ResetsAfterHead => &["200", "502", "cut"],
             Self::HalfBody | Self::HalfChunked => &["200", "cut"],
             _ => &["200", "502"],

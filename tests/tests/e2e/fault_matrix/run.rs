@@ -69,14 +69,16 @@ impl Row {
         if out.is_none() {
             self.is_left_in(&lb, &clients);
         }
-        let hits = out.as_ref().map_or_else(|| standing(&lb, "bad").all - before.all, |(_, _, hits)| *hits);
+        let hits = out
+            .as_ref()
+            .map_or_else(|| standing(&lb, "bad").all.saturating_sub(before.all), |(_, _, hits)| *hits);
         let absent = watch.elapsed();
         let watch = Stopwatch::start();
         bad.end();
         let back = out.is_some().then(|| self.is_back(&lb, &clients, watch, absent));
 
         let outcomes = clients.stop();
-        let total = standing(&lb, "bad").all - before.all;
+        let total = standing(&lb, "bad").all.saturating_sub(before.all);
         self.promises_hold(&outcomes, total);
         nothing_was_done_twice(&outcomes, others.iter().chain([&bad.backend]));
         lb.stop().assert_no_panic();
@@ -102,7 +104,7 @@ impl Row {
         let seen = seen.expect("it was looked at");
         let reason = seen.exclusion.expect("it is out");
         assert!(self.by.reasons().contains(&reason.as_str()), "{reason}");
-        let hits = seen.all - before.all;
+        let hits = seen.all.saturating_sub(before.all);
         if let Some(max) = self.by.hits_max(self.fault) {
             assert!(hits <= max, "{hits} requests got there, at most {max} are promised");
         }
@@ -111,7 +113,7 @@ impl Row {
         });
         let (done, watch, from) = (clients.done(), Stopwatch::start(), seen.all);
         eventually(LONG, "the load goes on without it", || clients.done() >= done + LOOK);
-        let later = standing(lb, "bad").all - from;
+        let later = standing(lb, "bad").all.saturating_sub(from);
         if let Some(max) = self.by.hits_later_max(self.fault, watch.elapsed()) {
             assert!(later <= max, "{later} requests got there while it was out, at most {max} are promised");
         }
