@@ -34,6 +34,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// The most suspects that wait to be judged; who is not among them will be when he has failed as often again.
+const SUSPECTS_MAX: usize = 1_024;
 /// The most transitions that wait to be told: some hundred backends whose breakers flap within one wake-up. Older ones give way.
 const TRANSITIONS_MAX: usize = 1_024;
 
@@ -112,7 +114,14 @@ impl Faults {
 
     #[cold]
     fn suspect(&self, id: &BackendId, cause: Cause) {
-        lock(&self.noted).suspects.push((id.clone(), cause));
+        {
+            let suspects = &mut lock(&self.noted).suspects;
+            // Once is enough; and a program that never maintains its balancer is not to run out of memory.
+            if suspects.len() == SUSPECTS_MAX || suspects.iter().any(|(known, _)| known == id) {
+                return;
+            }
+            suspects.push((id.clone(), cause));
+        }
         self.wake();
     }
 

@@ -305,3 +305,13 @@ async fn a_check_ends_an_ejection_early_where_it_proves_something() {
         assert_eq!(exclusion(&lb, "b").is_some(), stays, "{kind:?}");
     }
 }
+
+#[test]
+fn a_program_that_never_maintains_keeps_no_pile_of_suspects() {
+    let lb = builder(&["a", "b"]).outlier_detection(detection()).build().unwrap();
+    let log = log(&lb);
+    requests(&lb, 100, &["b"]);
+    lb.maintain();
+    lb.maintain();
+    assert_eq!(log.lock().unwrap().join("; "), "b ejected: 5 failures in a row");
+}
