@@ -20,7 +20,9 @@ async fn listener_passes_and_gets_no_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::unix(&folder.path().join("s"), Answer::say(""));
     assert!(check(tcp(), server.backend()).await.healthy);
-    let named = format!("https://localhost:{}", Server::start(Answer::say("")).await.port());
+    // Reserved, so that no other test gets the port meanwhile.
+    let (_taken, refusing) = refusing();
+    let named = refusing.url.authority().replace("127.0.0.1", "https://localhost");
     assert!(failure(tcp(), Backend::new("b", named.parse().unwrap())).await.contains("refused"));
 }
 

@@ -148,6 +148,16 @@ impl HashPolicy {
         share.div_ceil(100 * u128::from(self.weights.max(1))) as u64
     }
 
+    /// All that the table tries for this key are over their bound: whoever is within his, by highest random weight, so that the key keeps
+    /// its backend here, too. Where nobody is, the bound yields and not the request. O(candidates).
+    #[cold]
+    fn beyond_reach(&self, key: u64, view: &View<'_>, cx: &PickContext<'_>) -> Option<u32> {
+        let draw = |&m: &u32| mix(key ^ mix(view.members[m as usize].state.uid()));
+        let usable = view.candidates.iter().copied().filter(|&m| view.is_usable(m, cx));
+        let within = usable.filter(|&m| self.within_bound(view, m)).max_by_key(draw);
+        within.or_else(|| self.choose(key, |m| view.is_usable(m, cx)))
+    }
+
     fn choose(&self, key: u64, usable: impl Fn(u32) -> bool) -> Option<u32> {
         match &*self.table {
             HashTable::Maglev(t) => t.pick(key, usable),
@@ -163,8 +173,7 @@ impl Policy for HashPolicy {
         let key = cx.key_or_random();
         let cx = &*cx;
         self.choose(key, |m| view.is_usable(m, cx) && self.within_bound(view, m))
-            // All within reach are over their bound: then the bound yields, not the request.
-            .or_else(|| self.balance_factor.and_then(|_| self.choose(key, |m| view.is_usable(m, cx))))
+            .or_else(|| self.balance_factor.and_then(|_| self.beyond_reach(key, view, cx)))
             .and_then(Choice::of)
     }
 
