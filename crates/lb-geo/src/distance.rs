@@ -59,7 +59,7 @@ impl Coordinates {
     /// ```
     /// use lb_geo::Coordinates;
     /// let (london, paris) = (Coordinates::new(51.51, -0.13)?, Coordinates::new(48.86, 2.35)?);
-    /// assert_eq!(london.km_to(paris).round(), 344.0);
+    /// assert_eq!(london.km_to(paris) as u32, 343);
     /// # Ok::<(), lb_geo::OutOfRange>(())
     /// ```
     pub fn km_to(self, other: Self) -> f64 {

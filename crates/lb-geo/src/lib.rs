@@ -7,6 +7,7 @@ mod error;
 pub mod location;
 #[cfg(feature = "mmdb")]
 pub mod mmdb;
+pub mod region;
 pub mod special;
 
 pub use continent::{Continent, UnknownContinent};
@@ -16,3 +17,4 @@ pub use error::GeoError;
 pub use location::{Answer, BadSubdivision, Location, Subdivision, Why};
 #[cfg(feature = "mmdb")]
 pub use mmdb::{About, Mmdb, MmdbOptions};
+pub use region::{Away, Decision, Reason, RegionError, RegionMap, RegionSettings};
