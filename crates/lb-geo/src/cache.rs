@@ -59,8 +59,7 @@ impl MemoryCache {
     pub fn new(capacity: usize) -> Self {
         let (weighter, hasher) = (quick_cache::UnitWeighter, foldhash::fast::RandomState::default());
         let lifecycle = quick_cache::sync::DefaultLifecycle::default();
-        let kept =
-            quick_cache::sync::Cache::with(capacity, capacity as u64, weighter, hasher, lifecycle);
+        let kept = quick_cache::sync::Cache::with(capacity, capacity as u64, weighter, hasher, lifecycle);
         Self { kept }
     }
 

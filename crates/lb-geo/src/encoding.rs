@@ -200,8 +200,8 @@ mod tests {
             Coordinates::new(f64::from(lat) / STEPS, f64::from(lon) / STEPS).unwrap()
         }));
         let country = of(any::<prop::sample::Index>());
-        (country, of(0..7usize), of("[A-Z0-9]{1,3}"), name(), name(), name(), place, of(any::<u32>())).prop_map(
-            |(country, continent, region, region_name, city, as_organization, coordinates, asn)| {
+        (country, of(0..7usize), of("[A-Z0-9]{1,3}"), name(), name(), name(), place, of(any::<u32>()))
+            .prop_map(|(country, continent, region, region_name, city, as_organization, coordinates, asn)| {
                 let country = country.and_then(|at| Country::all().nth(at.index(250)));
                 Location {
                     country,
@@ -213,8 +213,7 @@ mod tests {
                     asn,
                     as_organization,
                 }
-            },
-        )
+            })
     }
 
     proptest! {
@@ -260,6 +259,6 @@ mod tests {
         location.coordinates = Coordinates::new(34.0, -118.0).ok();
         location.asn = Some(7018);
         let bytes = encode(&location.into());
-        assert_eq!(bytes, b"\x01\x00\xd7US\x04\x02CA\x02LA\x00\xfd\x43\x14\x00\x94\xaa\xb9\x6a\x1b\x00\x00");
+        assert_eq!(bytes, b"\x01\x00\xd7US\x04\x02CA\x02LA\x00\xfd\x43\x14\x00\xa1\xaa\xb9\x6a\x1b\x00\x00");
     }
 }

@@ -75,8 +75,14 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let mut table = PrefixTable::new();
-        let networks =
-            ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "2001:db8::/32", "::ffff:192.168.0.0/112"];
+        let networks = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.3/32",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::ffff:192.168.0.0/112",
+        ];
         for (n, network) in networks.iter().enumerate() {
             assert_eq!(table.insert(network.parse().unwrap(), n), None);
         }

@@ -1,7 +1,6 @@
 //! Who knows where an address is, and how several are asked.
 
-use crate::location::Answer;
-use crate::{GeoError, Location, Why};
+use crate::{Answer, GeoError, Location, Why};
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -88,9 +87,12 @@ impl Chain {
         let (mut heard, mut settled) = (Heard::default(), true);
         for provider in &self.providers {
             match provider.locate_now(ip) {
-                Some(answer) if heard.take(answer) => break,
-                Some(_) => {}
                 None => settled = false,
+                Some(answer) => {
+                    if heard.take(answer) {
+                        break;
+                    }
+                }
             }
         }
         Now { answer: heard.answer(), settled }
@@ -101,8 +103,11 @@ impl Chain {
         let (mut heard, mut first_error, mut errors) = (Heard::default(), None, 0);
         for provider in &self.providers {
             match provider.locate(ip).await {
-                Ok(answer) if heard.take(answer) => return (Ok(heard.answer()), errors),
-                Ok(_) => {}
+                Ok(answer) => {
+                    if heard.take(answer) {
+                        return (Ok(heard.answer()), errors);
+                    }
+                }
                 Err(e) => {
                     errors += 1;
                     first_error = first_error.or(Some(e));
