@@ -1,6 +1,7 @@
 //! Where is the client?
 
 pub mod cache;
+pub mod client_addr;
 mod continent;
 mod country;
 pub mod detector;
@@ -19,6 +20,7 @@ pub mod region;
 pub mod special;
 
 pub use cache::{LocationCache, MemoryCache};
+pub use client_addr::{ClientAddress, TrustedProxies};
 pub use continent::{Continent, UnknownContinent};
 pub use country::{Country, UnknownCountry};
 pub use detector::{Database, GeoDetector, GeoDetectorBuilder, Statistics};
