@@ -40,10 +40,8 @@ impl Country {
     pub fn from_code(code: &str) -> Option<Self> {
         let &[a, b] = code.as_bytes() else { return None };
         let place = |letter: u8| usize::from(letter.to_ascii_uppercase().wrapping_sub(b'A'));
-        match INDEX.get(place(a))?.get(place(b))? {
-            &NONE => None,
-            &at => Some(Self(at)),
-        }
+        let at = *INDEX.get(place(a))?.get(place(b))?;
+        (at != NONE).then_some(Self(at))
     }
 
     /// The two letters, in upper case.

@@ -122,7 +122,7 @@ pub enum GeoError {
 }
 
 impl GeoError {
-    pub(crate) fn bad(field: &'static str, value: impl ToString, reason: &'static str) -> Self {
+    pub(crate) fn bad(field: &'static str, value: impl std::fmt::Display, reason: &'static str) -> Self {
         Self::BadSetting { field, value: value.to_string(), reason }
     }
 }

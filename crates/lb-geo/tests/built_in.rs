@@ -1,5 +1,4 @@
 //! The built-in database knows nearly every public address.
-#![cfg(feature = "geo-data")]
 
 use lb_geo::{Answer, Country, Mmdb, Why, special};
 use std::net::{IpAddr, Ipv4Addr};

@@ -2,8 +2,8 @@
 
 use futures_util::FutureExt as _;
 use lb_geo::{
-    Answer, BoxFuture, Chain, Coordinates, Database, GeoDetector, GeoError, HttpSettings, Location,
-    Overrides, Provider, Why,
+    Answer, BoxFuture, Chain, Database, GeoDetector, GeoError, HttpSettings, Location, Overrides, Provider,
+    Why,
 };
 use lb_types::ManualClock;
 use std::net::IpAddr;
@@ -121,7 +121,7 @@ fn what_says_no_place_fills_what_the_next_leaves_open() {
     let (systems, places) = (Scripted::local(system.clone().into()), Scripted::local(country("AU")));
     let both = detector(&[&systems, &places], &Arc::default()).detect_location(ip("1.128.0.1"));
     let location = both.location().unwrap();
-    assert_eq!((location.asn, location.country.map(|c| c.code())), (Some(1221), Some("AU")));
+    assert_eq!((location.asn, location.country.map(lb_geo::Country::code)), (Some(1221), Some("AU")));
     // Alone it is what is known.
     assert_eq!(detector(&[&systems], &Arc::default()).detect_location(ip("1.128.0.1")), Answer::from(system));
 }
@@ -260,7 +260,9 @@ fn a_chain_is_a_provider() {
 
 #[test]
 fn bad_settings_are_said() {
-    let error = |builder: lb_geo::GeoDetectorBuilder| builder.build().unwrap_err().to_string();
+    let error = |builder: lb_geo::GeoDetectorBuilder| {
+        builder.clock(Arc::<ManualClock>::default()).build().unwrap_err().to_string()
+    };
     let some = || GeoDetector::builder().database(Database::provider(Scripted::local(UNKNOWN)));
     assert_eq!(error(GeoDetector::builder()), "geo.database = none: name one, or give overrides");
     assert_eq!(
@@ -296,7 +298,10 @@ fn files_are_asked_in_order_and_reloaded() {
         .unwrap();
     let ask = || detector.detect_location(ip("89.160.20.112")).location().cloned().unwrap();
     let before = ask();
-    assert_eq!((before.asn, before.country.map(|c| c.code()), before.city), (Some(29518), Some("SE"), None));
+    assert_eq!(
+        (before.asn, before.country.map(lb_geo::Country::code), before.city),
+        (Some(29518), Some("SE"), None)
+    );
     assert_eq!(before.coordinates, None);
 
     std::fs::copy(format!("{data}GeoIP2-City-Test.mmdb"), folder.path().join("new")).unwrap();
@@ -304,7 +309,7 @@ fn files_are_asked_in_order_and_reloaded() {
     assert!(detector.reload().iter().all(Result::is_ok));
     let after = ask();
     assert_eq!(after.city.as_deref(), Some("Linköping"), "and what was remembered is forgotten");
-    assert_eq!(after.coordinates, Coordinates::new(58.4167, 15.6167).ok());
+    assert_eq!(after.coordinates, lb_geo::Coordinates::new(58.4167, 15.6167).ok());
     let types: Vec<_> = detector.about().into_iter().map(|about| about.database_type).collect();
     assert_eq!(types, ["GeoLite2-ASN", "GeoIP2-City"]);
 

@@ -1,5 +1,4 @@
 //! MaxMind's public test databases answer as they are documented to, and files that are none are refused.
-#![cfg(feature = "mmdb")]
 
 use lb_geo::{Answer, Continent, GeoError, Location, Mmdb, MmdbOptions, Why};
 use std::net::IpAddr;
@@ -29,7 +28,7 @@ fn assert_place(
     region: Option<&str>,
     city: Option<&str>,
 ) {
-    assert_eq!(l.country.map(|c| c.code()), country, "{l:?}");
+    assert_eq!(l.country.map(lb_geo::Country::code), country, "{l:?}");
     assert_eq!(l.continent, Some(continent), "{l:?}");
     assert_eq!(l.region.map(|r| r.to_string()).as_deref(), region, "{l:?}");
     assert_eq!(l.city.as_deref(), city, "{l:?}");

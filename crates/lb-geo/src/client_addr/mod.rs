@@ -39,6 +39,9 @@ pub struct TrustedProxies {
     table: PrefixTable<()>,
 }
 
+/// Reads the address of one element.
+type AddressOf = fn(&[u8]) -> Option<IpAddr>;
+
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
@@ -85,7 +88,7 @@ impl TrustedProxies {
     /// [`BYTES_MAX`] bytes, and where a bound ends the walk the last address counts, as with a malformed element.
     pub fn client(&self, peer: IpAddr, header: Header<'_>) -> ClientAddress {
         let mut client = ClientAddress { ip: canonical(peer), hops: 0 };
-        let (lines, address): (_, fn(&[u8]) -> Option<IpAddr>) = match header {
+        let (lines, address): (_, AddressOf) = match header {
             Header::XForwardedFor(lines) => (lines, element::of_x_forwarded_for),
             Header::Forwarded(lines) => (lines, element::of_forwarded),
         };

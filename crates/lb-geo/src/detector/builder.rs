@@ -35,8 +35,10 @@ enum Kind {
 
 #[cfg(feature = "mmdb")]
 type FileOptions = crate::MmdbOptions;
+/// A build that opens no files has no way to open them otherwise.
 #[cfg(not(feature = "mmdb"))]
-type FileOptions = ();
+#[derive(Default)]
+struct FileOptions {}
 
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

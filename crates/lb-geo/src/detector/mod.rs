@@ -32,7 +32,7 @@ use std::time::Duration;
 /// ```
 /// use lb_geo::{Database, GeoDetector, Location, Overrides};
 /// use std::time::Duration;
-/// # #[cfg(feature = "mmdb")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(all(feature = "mmdb", feature = "std-clock"))] fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/GeoIP2-City-Test.mmdb");
 /// let mut overrides = Overrides::new();
 /// overrides.add("10.0.0.0/8", Location::of_country("DE".parse()?))?;
@@ -44,7 +44,7 @@ use std::time::Duration;
 /// let answer = detector.detect_location("81.2.69.142".parse()?);
 /// assert_eq!(answer.location().and_then(|l| l.city.as_deref()), Some("London"));
 /// # Ok(()) }
-/// # #[cfg(not(feature = "mmdb"))] fn main() {}
+/// # #[cfg(not(all(feature = "mmdb", feature = "std-clock")))] fn main() {}
 /// ```
 #[derive(Clone)]
 pub struct GeoDetector {

@@ -127,8 +127,8 @@ async fn ipinfo_places_an_address() {
     let provider = IpInfo::new(settings(address).token("t0ken")).unwrap();
     assert_eq!(provider.locate_now(ip("8.8.8.8")), None);
     let location = found(provider.locate(ip("8.8.8.8")).await);
-    assert_eq!(location.country.map(|c| c.code()), Some("US"));
-    assert_eq!(location.continent.map(|c| c.code()), Some("NA"));
+    assert_eq!(location.country.map(super::super::country::Country::code), Some("US"));
+    assert_eq!(location.continent.map(super::super::continent::Continent::code), Some("NA"));
     assert_eq!(location.region_name.as_deref(), Some("California"));
     assert_eq!(location.city.as_deref(), Some("Mountain View"));
     assert_eq!(location.coordinates.map(|c| (c.lat(), c.lon())), Some((37.4056, -122.0775)));
@@ -146,7 +146,10 @@ async fn ipapi_places_an_address() {
     let provider = IpApi::new(settings(address).base_url(base).token("a&b=c")).unwrap();
     let location = found(provider.locate(ip("2001:218::1")).await);
     assert_eq!(location.region.unwrap().to_string(), "JP-13");
-    assert_eq!((location.city.as_deref(), location.continent.map(|c| c.code())), (Some("Tokyo"), Some("AS")));
+    assert_eq!(
+        (location.city.as_deref(), location.continent.map(super::super::continent::Continent::code)),
+        (Some("Tokyo"), Some("AS"))
+    );
     assert_eq!(location.coordinates.map(|c| (c.lat(), c.lon())), Some((35.6893, 139.6899)));
     assert_eq!((location.asn, location.as_organization.as_deref()), (Some(2914), Some("NTT America")));
     assert_eq!(*seen.lock().unwrap(), [("/geo/2001:218::1/json/?key=a%26b%3Dc".to_owned(), None)]);

@@ -255,7 +255,7 @@ mod tests {
             r#"{"country": "Germany", "country_code": "DE", "continent": "Europe", "continent_code": "EU",
                 "asn": "AS3320", "as_name": "Deutsche Telekom AG", "as_domain": "telekom.de"}"#,
         );
-        assert_eq!(lite.country.map(|c| c.code()), Some("DE"));
+        assert_eq!(lite.country.map(crate::country::Country::code), Some("DE"));
         assert_eq!(lite.continent, Some(Continent::Europe));
         assert_eq!((lite.asn, lite.as_organization.as_deref()), (Some(3320), Some("Deutsche Telekom AG")));
 

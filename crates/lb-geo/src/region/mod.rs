@@ -222,7 +222,7 @@ impl RegionMap {
     /// A client without coordinates is in the middle of its country. A region without is in the middle of its countries, those of its
     /// subdivisions, and those of its continents.
     pub fn by_distance(&self, answer: &Answer) -> Vec<Away<'_>> {
-        let at = answer.location().and_then(|location| location.position());
+        let at = answer.location().and_then(super::location::Location::position);
         let km = |region: &Region| Some(region.position?.km_to(at?));
         let regions = self.regions.iter().enumerate();
         let mut away: Vec<_> = regions.map(|(index, r)| Away { region: &r.name, index, km: km(r) }).collect();
