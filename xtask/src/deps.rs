@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-core", &["lb-types"]),
     ("lb-health", &["lb-types"]),
     ("lb-breaker", &["lb-types"]),
+    ("lb-geo", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
