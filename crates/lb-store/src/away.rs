@@ -194,8 +194,8 @@ mod tests {
             let (s, mut p) = (AwaySettings::default(), Presence::default());
             let mut now = MS(0);
             p.failed(&s, gone(), false, now, random);
-            for most_ms in [100, 200, 400, 800, 1_600, 2_000, 2_000] {
-                let due = now + MS((most_ms as f64 * of_most) as u64);
+            for most_ms in [100.0, 200.0, 400.0, 800.0, 1_600.0, 2_000.0, 2_000.0f64] {
+                let due = now + MS((most_ms * of_most) as u64);
                 assert!(matches!(p.admit(&s, due - MS(1)), Admission::Fail(_)), "{most_ms}");
                 now = due + MS(1);
                 assert_eq!(p.admit(&s, now), Admission::Probe, "{most_ms}");
