@@ -72,4 +72,6 @@ pub use ignored::Ignored;
 pub use key::AffinityKind;
 pub use manager::{Affinity, Resolved, SessionManager, SessionView, Source};
 pub use settings::SessionAffinity;
+#[cfg(feature = "store")]
+pub use sharing::{SharedSessions, SharingSettings, SharingStats};
 pub use stats::{IgnoredCounts, SessionStats};

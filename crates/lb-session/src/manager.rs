@@ -206,7 +206,7 @@ impl SessionManager {
                 opened.ticket.check_age(at.unix_s, self.ttl_s, self.lifetime_s).map(|()| opened)
             });
             match opened {
-                Ok(opened) => match self.believe(opened.ticket, opened.old_secret, at, sync_after) {
+                Ok(opened) => match self.believe(&opened.ticket, opened.old_secret, at, sync_after) {
                     Ok(resolved) => return resolved,
                     Err(why) => ignored = Some(why),
                 },
@@ -229,7 +229,7 @@ impl SessionManager {
     /// An authentic and timely cookie: what does the table say of its session?
     fn believe(
         &self,
-        ticket: Ticket,
+        ticket: &Ticket,
         old_secret: bool,
         at: Moment,
         sync_after: Option<Nanos>,
@@ -245,7 +245,7 @@ impl SessionManager {
                 let Some(backend) = found.record.backend else { return Err(Ignored::Cleared) };
                 if ticket.epoch > found.record.epoch {
                     // It moved on another node since.
-                    (self.take(id, self.record_of(&ticket), at), false)
+                    (self.take(id, self.record_of(ticket), at), false)
                 } else {
                     let differs = ticket.epoch != found.record.epoch || ticket.backend != backend;
                     (Some(backend), differs)
@@ -254,7 +254,7 @@ impl SessionManager {
             None => {
                 resolved.source = Source::Cookie;
                 resolved.sync_due = sync_after.is_some();
-                (self.take(id, self.record_of(&ticket), at), false)
+                (self.take(id, self.record_of(ticket), at), false)
             }
         };
         let Some(backend) = backend else { return Err(Ignored::Cleared) };
@@ -400,6 +400,11 @@ impl SessionManager {
             _ => Some(Record { backend: record.backend.map(|b| self.names.share(&b)), ..record }),
         });
         record.and_then(|record| record.backend)
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn note_ignored(&self, why: Ignored) {
+        self.counters.ignored(why);
     }
 
     #[cfg(feature = "store")]

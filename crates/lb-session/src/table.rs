@@ -237,6 +237,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Expired,
     Evicted,
