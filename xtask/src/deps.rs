@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-health", &["lb-types"]),
     ("lb-breaker", &["lb-types"]),
     ("lb-geo", &["lb-types"]),
+    ("lb-store", &["lb-types"]),
+    ("lb-session", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),

@@ -14,8 +14,11 @@ use crate::steps::Steps;
 use crate::tools::{self, Tool};
 use crate::workspace::{Workspace, cargo};
 
-/// Programs that the end-to-end tests start.
-const NEEDED: [Tool; 1] = [tools::CURL];
+/// Programs that the tests start: the end-to-end tests, and those of shared stores.
+const NEEDED: [Tool; 2] = [tools::CURL, tools::REDIS];
+
+/// Features that no crate of the workspace asks for by itself, so that their tests run, too.
+const FEATURES: &str = "lb-store/tls,lb-session/store,lb-geo/geo-data,lb-geo/mmap,lb-geo/http-providers";
 
 /// A cold build on two cores, with room to spare.
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -48,11 +51,11 @@ pub(crate) fn add_steps(steps: &mut Steps, options: Options) -> Result<()> {
     let workspace = Workspace::load()?;
     // All that the tests need in one build: the binary, and every test with the same features.
     let mut build = cargo(&workspace.root);
-    build.args(["build", "--workspace", "--bins", "--tests"]);
+    build.args(["build", "--workspace", "--bins", "--tests", "--features", FEATURES]);
     if tools_found && steps.command("build", &mut build, BUILD_LIMIT) {
         steps.command("tests", &mut runner(&workspace), TEST_LIMIT);
         let mut examples = cargo(&workspace.root);
-        examples.args(["test", "--workspace", "--doc"]);
+        examples.args(["test", "--workspace", "--doc", "--features", FEATURES]);
         steps.command("examples in the documentation", &mut examples, TEST_LIMIT);
     }
     if !options.fast {
@@ -77,10 +80,11 @@ pub(crate) fn add_steps(steps: &mut Steps, options: Options) -> Result<()> {
 /// cargo-nextest where it is installed (a process for each test), plain `cargo test` elsewhere.
 fn runner(workspace: &Workspace) -> Command {
     let mut command = cargo(&workspace.root);
+    let features = ["--features", FEATURES];
     if tools::find("cargo-nextest").is_some() {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(features);
     } else {
-        command.args(["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"]);
+        command.args(["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"]).args(features);
     }
     command
 }

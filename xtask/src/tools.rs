@@ -22,6 +22,7 @@ pub(crate) const CMAKE: Tool = Tool { program: "cmake", package: "cmake" };
 pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx" };
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk" };
+pub(crate) const REDIS: Tool = Tool { program: "redis-server", package: "redis-server" };
 
 /// Servers live in `sbin`, which is not on every user's PATH.
 const EXTRA_FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];

@@ -17,6 +17,7 @@
 //! | [`guard`] | [`Guard`], what stands before a backend: breaker, passive detection |
 //! | [`agent`] | [`AgentReport`], what a backend's agent says of it |
 //! | [`load_report`] | [`LoadReport`], what a backend says of its load |
+//! | [`store`] | [`Store`], a key-value store with expiry that several share, and [`StoreError`] |
 
 pub mod agent;
 pub mod backend;
@@ -28,6 +29,7 @@ pub mod load_report;
 pub mod outcome;
 pub mod overrides;
 pub mod request;
+pub mod store;
 pub mod time;
 pub mod url;
 
@@ -41,6 +43,7 @@ pub use load_report::LoadReport;
 pub use outcome::{FailureKind, Outcome};
 pub use overrides::{AgentOverride, ExpectedBody, HealthCheckOverride};
 pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
+pub use store::{Store, StoreError, StoreFuture};
 #[cfg(feature = "std-clock")]
 pub use time::SystemClock;
 pub use time::{Clock, ManualClock, Nanos};

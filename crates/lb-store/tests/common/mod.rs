@@ -1,0 +1,6 @@
+//! What every store must do, whichever it is.
+
+#![allow(dead_code)] // each test program uses its part
+
+pub(crate) mod server;
+pub(crate) mod suite;
