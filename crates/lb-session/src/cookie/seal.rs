@@ -1,7 +1,7 @@
 //! What a cookie's value is made of, and how it is known to be ours.
 //!
 //! ```text
-//! base64url( version 1 │ sealed payload │ tag 16 )          no padding; 63 to 750 characters
+//! base64url( version 1 │ sealed payload │ tag 16 )          no padding; 59 to 739 characters
 //!
 //! payload = session id 16 │ created 4 │ issued 4 │ epoch 2 │ n 1 │ pool n │ backend id, the rest      numbers big-endian, times Unix s
 //! tag     = HMAC-SHA256(key_tag,  version ‖ payload), its first 128 bits
