@@ -4,7 +4,7 @@
 //! `SharedSessions` lets several managers agree.
 //!
 //! A request is [resolved](SessionManager::resolve) to a session and perhaps its backend. Without one the engine picks and
-//! [assigns](SessionManager::assign); when the backend may not be [followed](crate::follow), it picks again and
+//! [assigns](SessionManager::assign); when the backend may not be [followed](crate::follow()), it picks again and
 //! [reassigns](SessionManager::reassign). Both say which backend counts: of two requests of one new session the first wins.
 
 use crate::cookie::header::values;
@@ -28,7 +28,7 @@ const UNKNOWN_CLEARED_EPOCH: u16 = 1 << 14;
 /// Where a session's requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Affinity {
-    /// To this backend, if it may be [followed](crate::follow).
+    /// To this backend, if it may be [followed](crate::follow()).
     Backend(BackendId),
     /// Nowhere yet: pick, and assign.
     None,

@@ -4,7 +4,7 @@
 //! whose redirections it takes for errors.
 //!
 //! Compare-and-set is a script (`EVALSHA`; a server that does not know it is given it and asked again), atomic by the server's nature.
-//! Every call ends within `timeout`, waiting for the connection included. Wrap it in [`Resilient`](crate::Resilient), or
+//! Every call ends within `timeout`, waiting for the connection included. Wrap it in [`Resilient`], or
 //! [`open`](RedisStore::open) it so: alone, each call of an outage would wait that long.
 
 mod connect;
