@@ -151,7 +151,7 @@ pub(crate) fn short(time: Option<Nanos>) -> String {
 /// How long something took, for events and the summary: `7 ms`, `0.74 s`.
 pub(crate) fn seconds(time: Duration) -> String {
     match time.as_millis() {
-        0 => "less than 1 ms".to_owned(),
+        0 => "under 1 ms".to_owned(),
         ms @ ..100 => format!("{ms} ms"),
         _ => format!("{:.2} s", time.as_secs_f64()),
     }
@@ -185,7 +185,7 @@ mod tests {
         }
         assert_eq!(short(None), "-");
         let said = [0, 7, 99, 742].map(|ms| seconds(Duration::from_millis(ms)));
-        assert_eq!(said, ["less than 1 ms", "7 ms", "99 ms", "0.74 s"]);
+        assert_eq!(said, ["under 1 ms", "7 ms", "99 ms", "0.74 s"]);
     }
 
     #[test]
