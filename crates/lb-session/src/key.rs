@@ -5,9 +5,9 @@
 //! 2⁶⁴ trials); to hit another's he would need 2¹²⁸. The values themselves are kept nowhere.
 
 use crate::SessionId;
-use crate::error::{SettingsError, bad};
 use crate::ignored::Ignored;
 use lb_types::RequestInfo;
+use lb_types::SettingsError;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::net::IpAddr;
@@ -105,7 +105,7 @@ pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), Settings
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(token) {
         let must = format!("must be 1 to {NAME_BYTES_MAX} letters, digits or any of !#$%&'*+-.^_`|~");
-        return Err(bad(field, name, must));
+        return Err(SettingsError::new(field, name, must));
     }
     Ok(())
 }

@@ -48,7 +48,6 @@
 //! | `sharing` | `SharedSessions`: nodes that agree, and restarts that keep sessions (feature `store`) |
 
 pub mod cookie;
-mod error;
 pub mod follow;
 mod id;
 pub mod ignored;
@@ -65,11 +64,11 @@ pub mod table;
 pub use cookie::header::{Stripped, strip};
 pub use cookie::options::{CookieOptions, SameSite, Secure};
 pub use cookie::seal::{Opened, SealError, Sealer, Secret, Ticket};
-pub use error::SettingsError;
 pub use follow::{Follow, Standing, follow};
 pub use id::{Moment, SessionId, SessionIdError};
 pub use ignored::Ignored;
 pub use key::AffinityKind;
+pub use lb_types::SettingsError;
 pub use manager::{Affinity, Resolved, SessionManager, SessionView, Source};
 pub use settings::SessionAffinity;
 #[cfg(feature = "store")]

@@ -9,7 +9,6 @@
 
 use crate::cookie::header::values;
 use crate::cookie::seal::{Sealer, Secret, Ticket};
-use crate::error::SettingsError;
 use crate::ignored::Ignored;
 use crate::key::{AffinityKind, derived_id};
 use crate::names::Names;
@@ -18,6 +17,7 @@ use crate::settings::SessionAffinity;
 use crate::stats::{Counters, SessionStats};
 use crate::table::{TICK, Table};
 use crate::{Moment, SessionId};
+use lb_types::SettingsError;
 use lb_types::{BackendId, Nanos, RequestInfo};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use crate::cookie::options::CookieOptions;
 use crate::cookie::seal::Secret;
-use crate::error::{SettingsError, bad};
 use crate::key::{AffinityKind, check_name};
+use lb_types::SettingsError;
 use std::time::Duration;
 
 /// The shortest `ttl` and `max_lifetime`: cookies count in seconds.
@@ -128,19 +128,23 @@ impl SessionAffinity {
         self.cookie_options.validate(&self.cookie_name)?;
         check_name("header_name", &self.header_name)?;
         if !(TTL_MIN..=TTL_MAX).contains(&self.ttl) {
-            return Err(bad("ttl", self.ttl, "must be from 1 s to 365 days"));
+            return Err(SettingsError::new("ttl", self.ttl, "must be from 1 s to 365 days"));
         }
         if let Some(lifetime) = self.max_lifetime
             && !(self.ttl..=TTL_MAX).contains(&lifetime)
         {
-            return Err(bad(
+            return Err(SettingsError::new(
                 "max_lifetime",
                 lifetime,
                 format!("must be from ttl = {:?} to 365 days", self.ttl),
             ));
         }
         if !(1..=SESSIONS_MAX).contains(&self.max_sessions) {
-            return Err(bad("max_sessions", self.max_sessions, format!("must be from 1 to {SESSIONS_MAX}")));
+            return Err(SettingsError::new(
+                "max_sessions",
+                self.max_sessions,
+                format!("must be from 1 to {SESSIONS_MAX}"),
+            ));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@
 //! The wait before probe n = 0, 1, 2 … is uniform over the upper half of min(`retry_max`, `retry_min` · 2ⁿ): half of it is certain, so
 //! that an outage is not answered with probes in a row, and the jitter keeps many processes from asking a store that returns all at once.
 
-use crate::settings::{SettingsError, bad};
+use lb_types::SettingsError;
 use lb_types::{Nanos, StoreError};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl AwaySettings {
             ("probe_limit", self.probe_limit, SHORTEST),
         ] {
             if !(least..=LONGEST).contains(&value) {
-                return Err(bad(field, value, format!("must be from {least:?} to 1 h")));
+                return Err(SettingsError::new(field, value, format!("must be from {least:?} to 1 h")));
             }
         }
         Ok(())

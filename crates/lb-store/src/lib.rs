@@ -33,9 +33,9 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod resilient;
-mod settings;
 
 pub use away::AwaySettings;
+pub use lb_types::SettingsError;
 pub use lb_types::store::{Store, StoreError, StoreFuture};
 pub use memory::{MemorySettings, MemoryStore, MemoryUse};
 #[cfg(feature = "redis")]
@@ -43,4 +43,3 @@ pub use redis::{RedisSettings, RedisStore, RedisUrl};
 #[cfg(feature = "tracing")]
 pub use resilient::log_events;
 pub use resilient::{OnEvent, Resilient, StoreEvent, StoreStats};
-pub use settings::SettingsError;

@@ -6,7 +6,7 @@
 //!
 //! It says [`StoreError::TooLarge`] of an entry that would not fit into an empty shard; nothing else fails but arguments out of bounds.
 
-use crate::settings::{SettingsError, bad};
+use lb_types::SettingsError;
 use lb_types::store::{check_key, check_ttl, check_value};
 use lb_types::{Clock, Nanos, Store, StoreError, StoreFuture};
 use std::collections::hash_map::RandomState;
@@ -75,11 +75,11 @@ impl MemorySettings {
     /// The first that is not, by field and value.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if !(1..=SHARDS_MAX).contains(&self.shards) {
-            return Err(bad("shards", self.shards, format!("must be from 1 to {SHARDS_MAX}")));
+            return Err(SettingsError::new("shards", self.shards, format!("must be from 1 to {SHARDS_MAX}")));
         }
         for (field, value) in [("max_entries", self.max_entries), ("max_bytes", self.max_bytes)] {
             if value < self.shards {
-                return Err(bad(
+                return Err(SettingsError::new(
                     field,
                     value,
                     format!("must be 1 or more for each of {} shards", self.shards),

@@ -7,7 +7,7 @@
 //! Nobody is told of every error: [`StoreEvent`] comes once when an outage begins and once when it ends.
 
 use crate::away::{Admission, AwaySettings, Change, Presence};
-use crate::settings::SettingsError;
+use lb_types::SettingsError;
 use lb_types::{Clock, Nanos, Store, StoreError, StoreFuture};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -17,6 +17,7 @@
 //! | [`guard`] | [`Guard`], what stands before a backend: breaker, passive detection |
 //! | [`agent`] | [`AgentReport`], what a backend's agent says of it |
 //! | [`load_report`] | [`LoadReport`], what a backend says of its load |
+//! | [`settings`] | [`SettingsError`], which setting is wrong |
 //! | [`store`] | [`Store`], a key-value store with expiry that several share, and [`StoreError`] |
 
 pub mod agent;
@@ -29,6 +30,7 @@ pub mod load_report;
 pub mod outcome;
 pub mod overrides;
 pub mod request;
+pub mod settings;
 pub mod store;
 pub mod time;
 pub mod url;
@@ -43,6 +45,7 @@ pub use load_report::LoadReport;
 pub use outcome::{FailureKind, Outcome};
 pub use overrides::{AgentOverride, ExpectedBody, HealthCheckOverride};
 pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
+pub use settings::SettingsError;
 pub use store::{Store, StoreError, StoreFuture};
 #[cfg(feature = "std-clock")]
 pub use time::SystemClock;

@@ -1,7 +1,7 @@
 //! The attributes of the cookie, and the `Set-Cookie` header (RFC 6265bis §4.1).
 
-use crate::error::{SettingsError, bad};
 use crate::key::check_name;
+use lb_types::SettingsError;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ impl CookieOptions {
         if let Some(age) = self.max_age
             && !(Duration::from_secs(1)..=MAX_AGE_MAX).contains(&age)
         {
-            return Err(bad("max_age", age, "must be from 1 s to 400 days"));
+            return Err(SettingsError::new("max_age", age, "must be from 1 s to 400 days"));
         }
         let in_attribute = |b: u8| (b' '..=b'~').contains(&b) && b != b';';
         if !self.path.starts_with('/')
@@ -150,7 +150,7 @@ impl CookieOptions {
             || !self.path.bytes().all(in_attribute)
         {
             let must = "must start with /, have 255 bytes at most, and neither ; nor control characters";
-            return Err(bad("path", &self.path, must));
+            return Err(SettingsError::new("path", &self.path, must));
         }
         if let Some(domain) = &self.domain {
             let label = |l: &str| {
@@ -160,25 +160,41 @@ impl CookieOptions {
                     && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             };
             if domain.len() > ATTRIBUTE_BYTES_MAX || !domain.split('.').all(label) {
-                return Err(bad("domain", domain, "must be a host name, without a dot in front"));
+                return Err(SettingsError::new(
+                    "domain",
+                    domain,
+                    "must be a host name, without a dot in front",
+                ));
             }
         }
         if self.same_site == SameSite::None && self.secure != Secure::Yes {
             let must = "must be true with same_site = none, or browsers drop the cookie";
-            return Err(bad("secure", self.secure, must));
+            return Err(SettingsError::new("secure", self.secure, must));
         }
         // Browsers compare prefixes without regard to case (RFC 6265bis §5.7).
         let prefixed =
             |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if (prefixed("__Secure-") || prefixed("__Host-")) && self.secure != Secure::Yes {
-            return Err(bad("secure", self.secure, format!("must be true with cookie_name = {name:?}")));
+            return Err(SettingsError::new(
+                "secure",
+                self.secure,
+                format!("must be true with cookie_name = {name:?}"),
+            ));
         }
         if prefixed("__Host-") {
             if self.path != "/" {
-                return Err(bad("path", &self.path, format!("must be / with cookie_name = {name:?}")));
+                return Err(SettingsError::new(
+                    "path",
+                    &self.path,
+                    format!("must be / with cookie_name = {name:?}"),
+                ));
             }
             if let Some(domain) = &self.domain {
-                return Err(bad("domain", domain, format!("must be absent with cookie_name = {name:?}")));
+                return Err(SettingsError::new(
+                    "domain",
+                    domain,
+                    format!("must be absent with cookie_name = {name:?}"),
+                ));
             }
         }
         Ok(())

@@ -18,12 +18,12 @@
 //! A forger has one chance in 2¹²⁸ a try. One cookie costs at most 6 SHA-256 blocks of HMAC for each secret (short names: 2 HMACs).
 
 use crate::SessionId;
-use crate::error::{SettingsError, bad};
 use crate::ignored::Ignored;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use lb_types::BackendId;
+use lb_types::SettingsError;
 use sha2::Sha256;
 use std::fmt;
 
@@ -158,7 +158,7 @@ impl Sealer {
     /// A pool name that is empty or too long; no secret, or too many.
     pub fn new(pool: &str, secrets: &[Secret]) -> Result<Self, SettingsError> {
         if !(1..=POOL_BYTES_MAX).contains(&pool.len()) {
-            return Err(bad("pool", pool, format!("must have 1 to {POOL_BYTES_MAX} bytes")));
+            return Err(SettingsError::new("pool", pool, format!("must have 1 to {POOL_BYTES_MAX} bytes")));
         }
         if !(1..=SECRETS_MAX).contains(&secrets.len()) {
             return Err(SettingsError {

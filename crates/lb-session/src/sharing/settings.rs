@@ -1,6 +1,6 @@
 //! How sessions are shared: limits and intervals; and what is counted of it.
 
-use crate::error::{SettingsError, bad};
+use lb_types::SettingsError;
 use std::time::Duration;
 
 /// The most sessions that may wait for the store: some 50 bytes each.
@@ -93,14 +93,14 @@ impl SharingSettings {
             ("retry_delay", self.retry_delay, MS, H),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(bad(field, value, format!("must be from {least:?} to {most:?}")));
+                return Err(SettingsError::new(field, value, format!("must be from {least:?} to {most:?}")));
             }
         }
         for (field, value, most) in
             [("max_queue", self.max_queue, QUEUE_MAX), ("writers", self.writers, WRITERS_MAX)]
         {
             if !(1..=most).contains(&value) {
-                return Err(bad(field, value, format!("must be from 1 to {most}")));
+                return Err(SettingsError::new(field, value, format!("must be from 1 to {most}")));
             }
         }
         Ok(())

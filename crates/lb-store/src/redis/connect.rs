@@ -2,7 +2,7 @@
 
 use super::error::store_error;
 use super::settings::RedisSettings;
-use crate::settings::SettingsError;
+use lb_types::SettingsError;
 use lb_types::StoreError;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};

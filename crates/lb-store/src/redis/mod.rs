@@ -17,11 +17,11 @@ mod tls;
 pub use link::STRIKES;
 pub use settings::{PREFIX_BYTES_MAX, RedisSettings, RedisUrl, TIMEOUT_MAX, TIMEOUT_MIN, URL_BYTES_MAX};
 
-use crate::settings::SettingsError;
 use crate::{AwaySettings, Resilient};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script};
 use connect::Connector;
+use lb_types::SettingsError;
 use lb_types::store::{STORE_VALUE_BYTES_MAX, check_key, check_ttl, check_value};
 use lb_types::{Clock, Store, StoreError, StoreFuture};
 use link::Link;

@@ -1,6 +1,6 @@
 //! Where the server is, who we are to it, and how long we wait.
 
-use crate::settings::{SettingsError, bad};
+use lb_types::SettingsError;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl RedisUrl {
     /// What is wrong; the error shows no password.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
         // Only parts of the URL that cannot hold a secret are shown.
-        let wrong = |what: &str, must: &str| bad("url", what, must);
+        let wrong = |what: &str, must: &str| SettingsError::new("url", what, must);
         if text.len() > URL_BYTES_MAX {
             return Err(wrong("(too long)", "must have 2048 bytes at most"));
         }
@@ -204,18 +204,22 @@ impl RedisSettings {
     /// The first that is not, by field and value.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if self.key_prefix.len() > PREFIX_BYTES_MAX {
-            return Err(bad("key_prefix", &self.key_prefix, "must have 128 bytes at most"));
+            return Err(SettingsError::new("key_prefix", &self.key_prefix, "must have 128 bytes at most"));
         }
         for (field, value) in [("timeout", self.timeout), ("connect_timeout", self.connect_timeout)] {
             if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&value) {
-                return Err(bad(field, value, "must be from 1 ms to 60 s"));
+                return Err(SettingsError::new(field, value, "must be from 1 ms to 60 s"));
             }
         }
         if self.url.tls && !cfg!(feature = "tls") {
-            return Err(bad("url", "rediss", "this build has no TLS for stores (feature `tls` of lb-store)"));
+            return Err(SettingsError::new(
+                "url",
+                "rediss",
+                "this build has no TLS for stores (feature `tls` of lb-store)",
+            ));
         }
         match &self.ca {
-            Some(ca) if !self.url.tls => Err(bad("ca", ca, "goes with rediss:// alone")),
+            Some(ca) if !self.url.tls => Err(SettingsError::new("ca", ca, "goes with rediss:// alone")),
             _ => Ok(()),
         }
     }

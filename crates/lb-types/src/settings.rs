@@ -6,16 +6,15 @@
 pub struct SettingsError {
     /// Its name, as in the configuration.
     pub field: &'static str,
-    /// What it was; of a secret only its length.
+    /// What it was; of a secret only its length, and never a password.
     pub value: String,
     /// What would be right.
     pub must: String,
 }
 
-pub(crate) fn bad(
-    field: &'static str,
-    value: impl std::fmt::Debug,
-    must: impl Into<String>,
-) -> SettingsError {
-    SettingsError { field, value: format!("{value:?}"), must: must.into() }
+impl SettingsError {
+    /// `value` is shown by its `Debug`.
+    pub fn new(field: &'static str, value: impl std::fmt::Debug, must: impl Into<String>) -> Self {
+        Self { field, value: format!("{value:?}"), must: must.into() }
+    }
 }
