@@ -8,7 +8,7 @@
 //! are read. It lacks HTTP/2.
 
 use super::body::{self, Matcher};
-use super::wire::{Io, Protocol, Wire};
+use super::wire::{Io, Protocol, Wire, driven};
 use super::{Check, CheckError, CheckFuture, Maker, Report};
 use crate::error::bad;
 use crate::{HealthCheckError, HttpCheck, Plan};
@@ -94,19 +94,13 @@ impl HttpProbe {
     /// Sends the request and judges the answer.
     async fn exchange(&self) -> Result<Report, CheckError> {
         let io: Box<dyn Io> = self.wire.connect().await?;
-        let (sender, mut connection) = http1::Builder::new()
+        let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .handshake(TokioIo::new(io))
             .await
             .map_err(failed)?;
-        let answer = self.answer(sender);
-        tokio::pin!(answer);
-        // The connection does the work; when it ends first, the answer (or why there is none) has been handed over.
-        tokio::select! {
-            answer = &mut answer => answer,
-            _ = &mut connection => answer.await,
-        }
+        driven(self.answer(sender), connection).await
     }
 
     async fn answer(&self, mut sender: http1::SendRequest<Empty<Bytes>>) -> Result<Report, CheckError> {

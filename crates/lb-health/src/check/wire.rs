@@ -11,6 +11,16 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// The answer that comes while the connection does the work. When the connection ends first, the answer (or why there is none) has been
+/// handed over.
+pub(super) async fn driven<A: Future>(answer: A, connection: impl Future) -> A::Output {
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        _ = connection => answer.await,
+    }
+}
+
 /// What is spoken inside TLS, as ALPN names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code))] // plain connections have no ALPN

@@ -10,7 +10,7 @@
 mod message;
 mod status;
 
-use super::wire::{Protocol, Wire};
+use super::wire::{Protocol, Wire, driven};
 use super::{Check, CheckError, CheckFuture, Maker, Report};
 use crate::error::bad;
 use crate::{GrpcCheck, HealthCheckError, Plan};
@@ -65,19 +65,13 @@ impl GrpcProbe {
 
     async fn run(&self) -> Result<Report, CheckError> {
         let io = self.wire.connect().await?;
-        let (sender, mut connection) = h2::client::Builder::new()
+        let (sender, connection) = h2::client::Builder::new()
             .enable_push(false)
             .max_header_list_size(HEAD_BYTES_MAX)
             .handshake::<_, Bytes>(io)
             .await
             .map_err(failed)?;
-        let answer = self.answer(sender);
-        tokio::pin!(answer);
-        // The connection does the work; when it ends first, the answer (or why there is none) has been handed over.
-        tokio::select! {
-            answer = &mut answer => answer,
-            _ = &mut connection => answer.await,
-        }
+        driven(self.answer(sender), connection).await
     }
 
     async fn answer(&self, sender: SendRequest<Bytes>) -> Result<Report, CheckError> {
