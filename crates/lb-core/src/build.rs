@@ -1,6 +1,6 @@
 //! From what is known of a pool's backends to the snapshot that requests see: eligibility is decided here, in one place.
 
-use crate::levels::{self, Health};
+use crate::groups::{Group, groups, health, judged, regions};
 use crate::load_tree::LoadTree;
 use crate::policy::{self, Build, HashTable, TREE_FROM, TableKey};
 use crate::ramp;
@@ -10,9 +10,19 @@ use crate::snapshot::{Level, Member, Snapshot};
 use crate::state::BackendState;
 use foldhash::HashMap;
 use lb_types::{Address, AgentMode, AgentReport, Backend, BackendId, Exclusion, Nanos, Stance};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+
+/// How far a backend is on its way out, by the user's will.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Draining {
+    #[default]
+    Not,
+    /// It gets nobody new; who is bound to it still comes.
+    NobodyNew,
+    /// Nobody comes.
+    Nobody,
+}
 
 /// A backend as its pool's writer knows it.
 #[derive(Clone)]
@@ -20,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) state: Arc<BackendState>,
     pub(crate) spec: Arc<Backend>,
     pub(crate) healthy: bool,
-    pub(crate) draining: bool,
+    pub(crate) draining: Draining,
     /// Passive detection took it out.
     pub(crate) ejected: bool,
     /// What its agent has said so far.
@@ -36,7 +46,7 @@ impl Entry {
     pub(crate) fn new(
         state: Arc<BackendState>,
         spec: Arc<Backend>,
-        draining: bool,
+        draining: Draining,
         ramp_from: Option<Nanos>,
     ) -> Self {
         let agent = AgentReport::default();
@@ -50,7 +60,9 @@ impl Entry {
 
     /// By the user's will, or by its agent's: weight 0 there means the same, for its clients stay its own.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining || self.agent.mode == Some(AgentMode::Drain) || self.agent.weight_percent == Some(0)
+        self.draining != Draining::Not
+            || self.agent.mode == Some(AgentMode::Drain)
+            || self.agent.weight_percent == Some(0)
     }
 
     /// It can be used again: what it took while it was failing says nothing of what it takes now, and it comes back step by step.
@@ -79,6 +91,23 @@ type Rooted = (u64, u32, u32);
 /// Why this backend gets no traffic, as far as it is known beforehand. The order counts: only a backend of which `Unhealthy` (or
 /// `Ejected`) is *all* that is to be said is given the benefit of the doubt when nobody better is left.
 fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
+    let for_new_clients = || {
+        if e.spec.weight == 0 {
+            Some(Exclusion::ZeroWeight)
+        } else {
+            e.is_draining().then_some(Exclusion::Draining)
+        }
+    };
+    by_will(e, settings).or_else(for_new_clients).or_else(|| by_fault(e))
+}
+
+/// Why this backend gets not even who is bound to it: all reasons but those that keep new clients away.
+fn exclusion_of_bound(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
+    by_will(e, settings).or_else(|| by_fault(e))
+}
+
+/// Because somebody wants it so.
+fn by_will(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
     let subset = || settings.subset.iter().all(|(k, v)| e.spec.metadata.get(k) == Some(v));
     if e.spec.disabled {
         Some(Exclusion::Disabled)
@@ -86,11 +115,16 @@ fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
         Some(Exclusion::Maintenance)
     } else if !subset() {
         Some(Exclusion::NotInSubset)
-    } else if e.spec.weight == 0 {
-        Some(Exclusion::ZeroWeight)
-    } else if e.is_draining() {
-        Some(Exclusion::Draining)
-    } else if matches!(e.stance, Stance::Refusing { .. }) {
+    } else if e.draining == Draining::Nobody {
+        Some(Exclusion::Drained)
+    } else {
+        None
+    }
+}
+
+/// Because it fails.
+fn by_fault(e: &Entry) -> Option<Exclusion> {
+    if matches!(e.stance, Stance::Refusing { .. }) {
         Some(Exclusion::BreakerOpen)
     } else if !e.is_healthy() {
         Some(Exclusion::Unhealthy)
@@ -99,14 +133,6 @@ fn exclusion(e: &Entry, settings: &PoolSettings) -> Option<Exclusion> {
     } else {
         None
     }
-}
-
-/// A member of a level, healthy or not: what its share and its hash table are counted over.
-fn belongs(exclusion: Option<Exclusion>) -> bool {
-    !matches!(
-        exclusion,
-        Some(Exclusion::Disabled | Exclusion::Maintenance | Exclusion::NotInSubset | Exclusion::ZeroWeight)
-    )
 }
 
 /// Builds the snapshot and puts what hangs on it (limits, load tree, hooks) in place. O(backends) but for new hash tables and
@@ -135,6 +161,7 @@ pub(crate) fn snapshot(
                 state: e.state.clone(),
                 weight: if scaled { ramp::scaled(full(&e.spec), factor.weight()) } else { e.spec.weight },
                 exclusion: exclusion(e, settings),
+                exclusion_of_bound: exclusion_of_bound(e, settings),
                 level: None,
                 healthy: e.is_healthy(),
                 ejected: e.ejected,
@@ -144,6 +171,8 @@ pub(crate) fn snapshot(
         })
         .collect();
     let groups = judged(groups(entries, &members, settings), settings);
+    let health = health(&groups);
+    let regions = regions(&groups, settings);
     for (i, g) in groups.iter().enumerate() {
         for &m in &g.members {
             members[m as usize].level = u16::try_from(i).ok();
@@ -168,6 +197,8 @@ pub(crate) fn snapshot(
     Snapshot {
         generation,
         levels,
+        regions,
+        health,
         ids: ids(entries, kept),
         settings: settings.clone(),
         keyed: is_hash(&settings.algorithm),
@@ -217,107 +248,6 @@ pub(crate) fn is_hash(a: &Algorithm) -> bool {
         a,
         Algorithm::IpHash(_) | Algorithm::Maglev(_) | Algorithm::RingHash(_) | Algorithm::Rendezvous(_)
     )
-}
-
-/// The backends of one level before its policy is built.
-struct Group {
-    /// All that belong, by member index: what shares and hash tables are made over.
-    members: Vec<u32>,
-    /// Who may be picked.
-    candidates: Vec<u32>,
-    /// Who may be picked when active health is ignored.
-    in_panic: Vec<u32>,
-    /// Who may be picked when ejections are ignored.
-    pardoned: Vec<u32>,
-    overlooks: Option<Exclusion>,
-    /// How many active checks call healthy.
-    healthy: u32,
-    /// One of them has an open breaker.
-    refused: bool,
-    backup: bool,
-    load: u32,
-}
-
-impl Group {
-    fn health(&self) -> Health {
-        Health { eligible: self.candidates.len() as u32, all: self.members.len() as u32 }
-    }
-
-    fn healthy_percent(&self) -> u32 {
-        Health { eligible: self.healthy, all: self.members.len() as u32 }.percent()
-    }
-
-    fn enter_panic(&mut self) {
-        self.overlooks = Some(Exclusion::Unhealthy);
-        self.candidates = std::mem::take(&mut self.in_panic);
-    }
-
-    fn pardon(&mut self) {
-        self.overlooks = Some(Exclusion::Ejected);
-        self.candidates = std::mem::take(&mut self.pardoned);
-    }
-}
-
-/// Primaries by priority, the preferred zone first in each; the backups last.
-fn groups(entries: &[Entry], members: &[Member], settings: &PoolSettings) -> Vec<Group> {
-    let mut by_rank = BTreeMap::<(bool, u32, bool), Vec<u32>>::new();
-    for (i, e) in entries.iter().enumerate().filter(|&(i, _)| belongs(members[i].exclusion)) {
-        let away = settings.locality.as_ref().is_some_and(|l| e.spec.metadata.get("zone") != Some(&l.zone));
-        let rank = if e.spec.backup { (true, 0, false) } else { (false, e.spec.priority, away) };
-        by_rank.entry(rank).or_default().push(i as u32);
-    }
-    let group = |((backup, ..), all): ((bool, u32, bool), Vec<u32>)| {
-        let those = |ok: fn(&Member) -> bool| {
-            all.iter().copied().filter(|&m| ok(&members[m as usize])).collect::<Vec<_>>()
-        };
-        Group {
-            candidates: those(|m| m.exclusion.is_none()),
-            in_panic: those(|m| matches!(m.exclusion, None | Some(Exclusion::Unhealthy)) && !m.ejected),
-            pardoned: those(|m| matches!(m.exclusion, None | Some(Exclusion::Ejected))),
-            healthy: all.iter().filter(|&&m| members[m as usize].healthy).count() as u32,
-            refused: !those(|m| m.healthy && m.exclusion == Some(Exclusion::BreakerOpen)).is_empty(),
-            members: all,
-            overlooks: None,
-            backup,
-            load: 0,
-        }
-    };
-    by_rank.into_iter().map(group).collect()
-}
-
-/// Decides who is called upon when nobody is eligible, on panic, and on each level's share of the traffic.
-///
-/// Where nobody is eligible, in this order: ejected backends (an ejection never takes the last one); nobody, if there are healthy ones
-/// whose breakers are open (the fallback response is their answer); all unhealthy ones (panic).
-fn judged(mut groups: Vec<Group>, settings: &PoolSettings) -> Vec<Group> {
-    let over = settings.overprovisioning_percent;
-    let primaries = groups.iter().take_while(|g| !g.backup).count();
-    let (primary, backup) = groups.split_at_mut(primaries);
-    let healths = |groups: &[Group]| groups.iter().map(Group::health).collect::<Vec<_>>();
-    // Envoy's panic, per level, and only when all levels together cannot carry the traffic.
-    if levels::capacity(&healths(primary), over) < 100 {
-        for g in primary.iter_mut() {
-            if g.healthy_percent() < u32::from(settings.panic_threshold) {
-                g.enter_panic();
-            }
-        }
-    }
-    let nobody = |groups: &[Group]| groups.iter().all(|g| g.candidates.is_empty());
-    if nobody(primary) && nobody(backup) {
-        let all = || primary.iter().chain(backup.iter());
-        if all().any(|g| !g.pardoned.is_empty()) {
-            primary.iter_mut().chain(backup.iter_mut()).for_each(Group::pardon);
-        } else if !all().any(|g| g.refused) {
-            primary.iter_mut().chain(backup.iter_mut()).for_each(Group::enter_panic);
-        }
-    }
-    // A level without a single percent still has its candidates: they are asked when no other level could serve.
-    let serving = if nobody(primary) { backup } else { primary };
-    let loads = levels::loads(&healths(serving), over);
-    for (g, load) in serving.iter_mut().zip(loads) {
-        g.load = load;
-    }
-    groups
 }
 
 /// Puts the load tree in place for the largest level, if the algorithm wants one; gives that level. Other levels are scanned.

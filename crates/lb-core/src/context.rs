@@ -13,6 +13,13 @@ pub struct PickContext<'r> {
     pub now: Nanos,
     /// The hash of what a hash policy looks at ([`crate::Pool::key`]); `None`: a random one is drawn.
     pub key: Option<u64>,
+    /// The client's region, by its place in [`crate::Regions`]; without regions it means nothing.
+    pub region: Option<u16>,
+    /// Pick by highest random weight for this hash, whatever the algorithm: on every node whose pool has the same backends, weights and
+    /// eligibility the same one is picked. For who is to be bound to a backend.
+    pub alike: Option<u64>,
+    /// When nobody else is left, backends that were tried are asked again. Default `true`.
+    pub repeats: bool,
     rng: u64,
     marks: Marks,
     /// No other backend is usable: tried ones are, too.
@@ -23,7 +30,17 @@ pub struct PickContext<'r> {
 impl<'r> PickContext<'r> {
     /// A context without a key.
     pub fn new(now: Nanos, seed: u64) -> Self {
-        Self { now, key: None, rng: seed, marks: Marks::default(), again: false, recorder: None }
+        Self {
+            now,
+            key: None,
+            region: None,
+            alike: None,
+            repeats: true,
+            rng: seed,
+            marks: Marks::default(),
+            again: false,
+            recorder: None,
+        }
     }
 
     /// The same inputs, to be written down what comes of them.

@@ -13,17 +13,46 @@ pub enum SelectError {
     /// Every backend is excluded.
     #[error("no backend is usable: {0}")]
     NoneUsable(ExclusionCounts),
+    /// The request belongs to one backend and may go to no other.
+    #[error("the backend that this request belongs to {0}")]
+    Bound(Refusal),
+}
+
+/// Why a request does not go to the very backend that it was meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The pool does not have it (any more).
+    Gone,
+    /// It is there, and may not take the request.
+    Excluded(Exclusion),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("is gone"),
+            Self::Excluded(why) => write!(f, "may not take it: {why}"),
+        }
+    }
 }
 
 impl SelectError {
     /// `true` when breakers stand in the way: at least one is open, and no backend is just busy. The fallback response's case.
     pub fn is_breaker_open(&self) -> bool {
-        matches!(self, Self::NoneUsable(c) if c.of(Exclusion::BreakerOpen) > 0 && c.of(Exclusion::ConnectionLimit) == 0)
+        match self {
+            Self::NoneUsable(c) => c.of(Exclusion::BreakerOpen) > 0 && c.of(Exclusion::ConnectionLimit) == 0,
+            Self::Bound(why) => *why == Refusal::Excluded(Exclusion::BreakerOpen),
+            Self::NoBackends => false,
+        }
     }
 
     /// `true` when backends are there and healthy, but as busy as they may be: waiting would help.
     pub fn is_at_limit(&self) -> bool {
-        matches!(self, Self::NoneUsable(c) if c.of(Exclusion::ConnectionLimit) > 0)
+        match self {
+            Self::NoneUsable(c) => c.of(Exclusion::ConnectionLimit) > 0,
+            Self::Bound(why) => *why == Refusal::Excluded(Exclusion::ConnectionLimit),
+            Self::NoBackends => false,
+        }
     }
 }
 

@@ -29,6 +29,16 @@ pub struct Candidate {
     pub score: Option<f64>,
 }
 
+/// Something that was decided before a backend was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Step {
+    /// What about: `client`, `location`, `region`, `session`, `cache`.
+    pub about: &'static str,
+    /// What, and why.
+    pub what: String,
+}
+
 /// A decision with its reasons.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -44,6 +54,10 @@ pub struct Explanation {
     pub ignores_ejections: bool,
     /// The hash of the request's key, where the algorithm uses one.
     pub key: Option<u64>,
+    /// What was decided before, in order: whose request it is, and which region's, say.
+    pub steps: Vec<Step>,
+    /// The region whose backends serve the request, where the pool has regions.
+    pub region: Option<String>,
     /// Every backend of the pool, in the pool's order.
     pub candidates: Vec<Candidate>,
     /// Who was picked.
@@ -63,6 +77,9 @@ impl std::fmt::Display for Explanation {
             f.write_str(", ejections are ignored: nobody else is left")?;
         }
         f.write_str(")")?;
+        for step in &self.steps {
+            write!(f, "\n  {}: {}", step.about, step.what)?;
+        }
         for c in &self.candidates {
             let mark = if self.picked.as_ref() == Some(&c.id) { "→" } else { " " };
             write!(f, "\n{mark} {}  weight {}  in flight {}", c.id, c.weight, c.in_flight)?;

@@ -20,6 +20,25 @@ pub enum Shut {
     Disabled = 1 << 33,
     /// The guard (a circuit breaker, say) does not let everybody pass: it is to be asked.
     Guarded = 1 << 34,
+    /// Its drain is over: who might come to a draining one may not come any more.
+    Drained = 1 << 35,
+}
+
+/// Reasons for being shut that do not count for one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overlooked(u64);
+
+impl Overlooked {
+    /// This reason alone.
+    pub const fn only(why: Shut) -> Self {
+        Self(why as u64)
+    }
+
+    /// This reason, too.
+    #[must_use]
+    pub const fn and(self, why: Shut) -> Self {
+        Self(self.0 | why as u64)
+    }
 }
 
 const IN_FLIGHT: u64 = 0xffff_ffff;
@@ -78,14 +97,14 @@ impl Gate {
         }
     }
 
-    /// Counts in a request that the guard has let pass: as [`enter`](Self::enter), or with `seen` as [`enter_at`](Self::enter_at),
-    /// whatever [`Shut::Guarded`] says.
+    /// Counts in a request for which some reasons do not count (the guard has let it pass, or it belongs to who is here already): as
+    /// [`enter`](Self::enter), or with `seen` as [`enter_at`](Self::enter_at).
     #[cold]
-    pub fn enter_past_guard(&self, seen: Option<u32>) -> Result<bool, Exclusion> {
+    pub fn enter_past(&self, over: Overlooked, seen: Option<u32>) -> Result<bool, Exclusion> {
         let limit = self.limit.load(SeqCst);
         let mut word = self.word.load(SeqCst);
         loop {
-            check(word & !(Shut::Guarded as u64), limit)?;
+            check(word & !over.0, limit)?;
             if seen.is_some_and(|seen| seen != word as u32) {
                 return Ok(false);
             }
@@ -110,9 +129,9 @@ impl Gate {
         check(self.word.load(SeqCst), self.limit.load(SeqCst)).err()
     }
 
-    /// Why a request would be refused that the guard lets pass.
-    pub fn refusal_past_guard(&self) -> Option<Exclusion> {
-        check(self.word.load(SeqCst) & !(Shut::Guarded as u64), self.limit.load(SeqCst)).err()
+    /// Why a request would be refused for which some reasons do not count.
+    pub fn refusal_past(&self, over: Overlooked) -> Option<Exclusion> {
+        check(self.word.load(SeqCst) & !over.0, self.limit.load(SeqCst)).err()
     }
 
     /// Requests in flight.
@@ -180,6 +199,8 @@ fn check(word: u64, limit: u32) -> Result<(), Exclusion> {
 fn reason(word: u64) -> Exclusion {
     if word & Shut::Disabled as u64 != 0 {
         Exclusion::Disabled
+    } else if word & Shut::Drained as u64 != 0 {
+        Exclusion::Drained
     } else if word & Shut::Draining as u64 != 0 {
         Exclusion::Draining
     } else {
@@ -206,5 +227,21 @@ mod tests {
         g.set_limit(None);
         assert_eq!(g.enter(), Ok(0));
         assert_eq!((g.enter_at(0), g.enter_at(1), g.in_flight()), (Ok(false), Ok(true), 2));
+    }
+
+    #[test]
+    fn what_is_overlooked_is_that_and_nothing_else() {
+        let g = Gate::new(Some(1));
+        let over = Overlooked::only(Shut::Draining);
+        g.shut(Shut::Draining);
+        assert_eq!((g.refusal(), g.refusal_past(over)), (Some(Exclusion::Draining), None));
+        g.shut(Shut::Drained);
+        assert_eq!(g.enter_past(over, None), Err(Exclusion::Drained));
+        g.reopen(Shut::Drained);
+        g.shut(Shut::Guarded);
+        assert_eq!(g.enter_past(over, None), Err(Exclusion::BreakerOpen));
+        assert_eq!(g.enter_past(over.and(Shut::Guarded), None), Ok(true));
+        assert_eq!(g.enter_past(over.and(Shut::Guarded), None), Err(Exclusion::ConnectionLimit));
+        assert!(g.leave(), "it is shut all the same");
     }
 }

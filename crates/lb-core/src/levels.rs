@@ -4,13 +4,13 @@
 //! what one level cannot carry goes to the next. Zones are the same thing one step finer: within a priority, the
 //! preferred zone is a level before the other zones. If all levels together cannot carry everything, they share it by what they can.
 
-/// What is known of one level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Health {
+/// How many of a group of backends may get traffic: of a level, or of a whole pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
     /// Backends that may get traffic.
-    pub(crate) eligible: u32,
+    pub eligible: u32,
     /// Backends that would, were they all healthy.
-    pub(crate) all: u32,
+    pub all: u32,
 }
 
 impl Health {
@@ -19,8 +19,8 @@ impl Health {
         (u64::from(self.eligible) * 100).checked_div(u64::from(self.all)).unwrap_or(0) as u32
     }
 
-    /// What the level can carry, percent of all traffic.
-    fn capacity(self, overprovisioning_percent: u32) -> u32 {
+    /// What the group can carry, percent of all traffic: `overprovisioning × healthy share`, at most 100.
+    pub fn capacity(self, overprovisioning_percent: u32) -> u32 {
         let percent = u64::from(self.eligible) * u64::from(overprovisioning_percent);
         percent.checked_div(u64::from(self.all)).unwrap_or(0).min(100) as u32
     }

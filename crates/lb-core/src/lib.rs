@@ -30,12 +30,14 @@
 //! The walk of one pick through the files: [`pool`] (which snapshot) → `snapshot` (which level, re-picks, the scan when they are
 //! used up) → `policy/*` (which candidate) → [`gate`] (count in, or the reason why not) → [`lease`].
 
+mod bond;
 mod build;
 pub mod context;
 pub mod discover;
 pub mod error;
 pub mod explain;
 pub mod gate;
+mod groups;
 pub mod histogram;
 mod latency;
 pub mod lease;
@@ -47,6 +49,7 @@ pub mod orca;
 mod policy;
 pub mod pool;
 mod ramp;
+pub mod regions;
 pub mod settings;
 mod shared;
 pub mod snapshot;
@@ -54,12 +57,15 @@ pub mod state;
 mod sync;
 mod writer;
 
+pub use bond::Bond;
 pub use context::PickContext;
-pub use error::{ExclusionCounts, PoolError, SelectError};
-pub use explain::{Candidate, Explanation};
+pub use error::{ExclusionCounts, PoolError, Refusal, SelectError};
+pub use explain::{Candidate, Explanation, Step};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use lease::Lease;
+pub use levels::Health;
 pub use pool::{Change, Pool, PoolReader};
+pub use regions::{Region, Regions};
 pub use settings::*;
 pub use shared::PoolWatcher;
 pub use snapshot::{Member, Snapshot};

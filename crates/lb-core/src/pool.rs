@@ -4,9 +4,10 @@
 //! all changes made so far, while the others wait for it or find their change already published (a group commit). So a
 //! thousand health verdicts in a row cost a few snapshots, not a thousand, and when a call returns its change is visible.
 
+use crate::bond::Bond;
 use crate::build::{self, Entry, Kept};
 use crate::context::PickContext;
-use crate::error::{PoolError, SelectError};
+use crate::error::{PoolError, Refusal, SelectError};
 use crate::explain::Explanation;
 use crate::lease::Lease;
 use crate::policy::{hash_bytes, hash_key};
@@ -35,8 +36,10 @@ pub enum Change {
     Update(BackendId, BackendPatch),
     /// Removes one. Requests in flight finish.
     Remove(BackendId),
-    /// Gives it no new requests (`true`), or again (`false`).
+    /// Gives it no new clients (`true`), or again (`false`). Those that are [bound](crate::Bond::Session) to it still come.
     Drain(BackendId, bool),
+    /// Gives it nobody any more, not even who is bound to it: its drain is over. [`Drain`](Self::Drain) takes it back.
+    Drained(BackendId),
 }
 
 /// A pool: a cheap handle, to clone at will.
@@ -197,6 +200,19 @@ impl Pool {
         snapshot.acquire(cx).or_else(|e| self.0.acquire_newer(snapshot.generation(), cx, e))
     }
 
+    /// Counts the request in at this very backend, however it may be chosen for others; see [`Snapshot::acquire_at`].
+    ///
+    /// # Errors
+    /// Why it may not be had.
+    pub fn acquire_at(&self, id: &BackendId, bond: Bond, cx: &PickContext<'_>) -> Result<Lease, Refusal> {
+        let snapshot = self.0.current.load();
+        snapshot.acquire_at(id, bond, cx).or_else(|e| {
+            // It may have been added, or have recovered, this moment.
+            let newer = self.0.current.load();
+            if newer.generation() == snapshot.generation() { Err(e) } else { newer.acquire_at(id, bond, cx) }
+        })
+    }
+
     /// What [`acquire`](Self::acquire) would do with this context, and why. Counts nothing in.
     pub fn explain(&self, cx: &PickContext<'_>) -> Explanation {
         self.0.current.load().explain(cx)
@@ -275,7 +291,7 @@ impl Pool {
         self.apply(vec![Change::Remove(id.clone())])
     }
 
-    /// Gives a backend no new requests (`true`), or again (`false`). It is empty when its state's `in_flight` is 0; the
+    /// Gives a backend no new clients (`true`), or again (`false`). It is empty when its state's `in_flight` is 0; the
     /// [`PoolWatcher`] is told of the last request's end.
     ///
     /// # Errors

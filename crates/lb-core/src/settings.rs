@@ -1,6 +1,7 @@
 //! What a pool is told: its algorithm and the rules around it. `Default` is the documented default.
 
 use crate::error::PoolError;
+use crate::regions::Regions;
 use lb_types::KeySource;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -203,6 +204,8 @@ pub struct PoolSettings {
     pub subset: BTreeMap<String, String>,
     /// Prefer one zone; default none.
     pub locality: Option<Locality>,
+    /// Which backends are whose region's; default none: there are no regions.
+    pub regions: Option<Regions>,
     /// A priority level (or zone) carries all its traffic until fewer than 100/1.4 % of its backends are healthy (Envoy's
     /// overprovisioning factor), percent, default 140.
     pub overprovisioning_percent: u32,
@@ -219,6 +222,7 @@ impl Default for PoolSettings {
             slow_start: None,
             subset: BTreeMap::new(),
             locality: None,
+            regions: None,
             overprovisioning_percent: 140,
             latency_histograms: true,
         }
@@ -230,9 +234,12 @@ impl PoolSettings {
     pub fn new(algorithm: Algorithm) -> Self {
         Self { algorithm, ..Self::default() }
     }
-}
 
-impl PoolSettings {
+    /// The name of the pool's way to choose: `geo-based` where there are regions, else the algorithm's.
+    pub fn algorithm_name(&self) -> &'static str {
+        if self.regions.is_some() { "geo-based" } else { self.algorithm.name() }
+    }
+
     /// Are all values within their ranges?
     ///
     /// # Errors
@@ -264,6 +271,9 @@ impl PoolSettings {
                     "must be 1 to 100 percent",
                 );
             }
+        }
+        if let Some(regions) = &self.regions {
+            regions.check()?;
         }
         match &self.algorithm {
             Algorithm::IpHash(o) if o.ipv4_prefix > 32 => {

@@ -8,12 +8,14 @@ use crate::context::{PickContext, below};
 use crate::error::{ExclusionCounts, SelectError};
 use crate::explain::{Candidate, Explanation, Recorder};
 use crate::lease::Lease;
-use crate::policy::{Choice, Policy, mix};
+use crate::levels::Health;
+use crate::policy::{self, Choice, Policy, mix};
 use crate::settings::PoolSettings;
 use crate::shared::Shared;
 use crate::state::BackendState;
 use foldhash::HashMap;
 use lb_types::{AgentReport, BackendId, Exclusion, Nanos, Pass};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +28,8 @@ pub struct Member {
     pub(crate) state: Arc<BackendState>,
     pub(crate) weight: u32,
     pub(crate) exclusion: Option<Exclusion>,
+    /// Why not even who is bound to it may come.
+    pub(crate) exclusion_of_bound: Option<Exclusion>,
     pub(crate) level: Option<u16>,
     pub(crate) healthy: bool,
     pub(crate) ejected: bool,
@@ -125,8 +129,11 @@ impl<'a> View<'a> {
 pub struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) members: Box<[Member]>,
-    /// Primaries by priority and zone, then the backups.
+    /// Primaries by priority and zone, then the backups; region by region.
     pub(crate) levels: Box<[Level]>,
+    /// Which levels are whose region's; empty without regions.
+    pub(crate) regions: Box<[Range<usize>]>,
+    pub(crate) health: Health,
     pub(crate) ids: Arc<HashMap<BackendId, u32>>,
     pub(crate) settings: Arc<PoolSettings>,
     /// Whether the algorithm hashes a key: then a request's level follows from its key, too.
@@ -178,6 +185,18 @@ impl Snapshot {
         candidates.map(|&m| &self.members[m as usize]).filter(|m| m.state.refusal().is_none())
     }
 
+    /// How many of those that are to serve may, by their own right: nobody where ejections or active health are ignored.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// The region of a member, where there are regions and it is in one.
+    fn region_of(&self, member: u32) -> Option<&str> {
+        let level = usize::from(self.members[member as usize].level?);
+        let at = self.regions.iter().position(|r| r.contains(&level))?;
+        self.settings.regions.as_ref()?.name(u16::try_from(at).ok()?)
+    }
+
     fn overlooks(&self, why: Exclusion) -> bool {
         self.levels.iter().any(|l| l.overlooks == Some(why) && l.load > 0)
     }
@@ -204,7 +223,7 @@ impl Snapshot {
     }
 
     #[inline]
-    fn lease(&self, member: u32, pass: Pass, cx: &PickContext<'_>) -> Lease {
+    pub(crate) fn lease(&self, member: u32, pass: Pass, cx: &PickContext<'_>) -> Lease {
         let backend = self.members[member as usize].state.clone();
         let counted = backend.entered();
         Lease::new(backend, cx.now, counted, pass)
@@ -237,18 +256,31 @@ impl Snapshot {
         for (c, m) in candidates.iter_mut().zip(&self.members) {
             let asked = m.level.is_some_and(|l| recorder.levels.contains(&usize::from(l)));
             if !asked && c.excluded.is_none() {
-                c.excluded = Some(if m.backup { Exclusion::Backup } else { Exclusion::OtherPriority });
+                c.excluded = Some(self.why_not_asked(m, &recorder));
             }
         }
         Explanation {
-            algorithm: self.settings.algorithm.name(),
+            algorithm: self.settings.algorithm_name(),
             generation: self.generation,
             panic: self.is_panicking(),
             ignores_ejections: self.ignores_ejections(),
             key,
+            steps: vec![],
+            region: picked.and_then(|p| self.region_of(p)).map(str::to_owned),
             candidates,
             picked: picked.map(|p| self.members[p as usize].state.id().clone()),
             error,
+        }
+    }
+
+    /// A usable member whose level was not come to: in whose favour?
+    fn why_not_asked(&self, m: &Member, recorder: &Recorder) -> Exclusion {
+        let asked = |region: &Range<usize>| recorder.levels.iter().any(|l| region.contains(l));
+        let region = m.level.and_then(|l| self.regions.iter().find(|r| r.contains(&usize::from(l))));
+        match region {
+            Some(region) if !asked(region) => Exclusion::OtherRegion,
+            _ if m.backup => Exclusion::Backup,
+            _ => Exclusion::OtherPriority,
         }
     }
 
@@ -291,7 +323,8 @@ impl Snapshot {
         let first = match &*self.levels {
             [] => return None,
             [_] => 0,
-            _ => self.draw_level(cx),
+            _ if !self.regions.is_empty() => return self.pick_by_region(cx),
+            levels => self.draw_level(0..levels.len(), cx),
         };
         if let Some(picked) = self.pick_in(first, cx) {
             return Some(picked);
@@ -299,41 +332,73 @@ impl Snapshot {
         self.pick_elsewhere(first, cx)
     }
 
-    /// Which level this request belongs to: by the levels' shares.
-    fn draw_level(&self, cx: &mut PickContext<'_>) -> usize {
-        if let Some(all) = self.levels.iter().position(|l| l.load == 100) {
+    /// Which of these levels (not none) this request belongs to: by their shares.
+    fn draw_level(&self, levels: Range<usize>, cx: &mut PickContext<'_>) -> usize {
+        if let Some(all) = levels.clone().find(|&l| self.levels[l].load == 100) {
             return all;
         }
-        let random =
-            if self.keyed { cx.key_or_random().wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { cx.random() };
+        let spread = |key: u64| key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let random = match cx.alike {
+            Some(key) => spread(key),
+            None if self.keyed => spread(cx.key_or_random()),
+            None => cx.random(),
+        };
         let mut point = below(random, 100) as u32;
-        for (i, level) in self.levels.iter().enumerate() {
-            if point < level.load {
-                return i;
+        for l in levels.clone() {
+            let load = self.levels[l].load;
+            if point < load {
+                return l;
             }
-            point -= level.load;
+            point -= load;
         }
-        0
+        levels.start
     }
 
     /// Nobody in the request's own level: the other levels in order, backups last; then those that were tried before.
     #[cold]
     fn pick_elsewhere(&self, first: usize, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
-        let others = (0..self.levels.len()).filter(|&l| l != first);
-        for level in others {
-            if let Some(picked) = self.pick_in(level, cx) {
-                return Some(picked);
-            }
+        let all = 0..self.levels.len();
+        if let Some(picked) = self.pick_beside(all.clone(), first, cx) {
+            return Some(picked);
         }
-        if cx.is_fresh() {
+        self.again(cx, |cx| self.pick_in(first, cx).or_else(|| self.pick_beside(all, first, cx)))
+    }
+
+    /// One of these levels but `first`, in order.
+    fn pick_beside(
+        &self,
+        levels: Range<usize>,
+        first: usize,
+        cx: &mut PickContext<'_>,
+    ) -> Option<(u32, Pass)> {
+        levels.filter(|&l| l != first).find_map(|level| self.pick_in(level, cx))
+    }
+
+    /// The same once more, with those that were tried before.
+    fn again(
+        &self,
+        cx: &mut PickContext<'_>,
+        pick: impl FnOnce(&mut PickContext<'_>) -> Option<(u32, Pass)>,
+    ) -> Option<(u32, Pass)> {
+        if cx.is_fresh() || !cx.repeats {
             return None;
         }
         cx.again = true;
-        let again = std::iter::once(first)
-            .chain((0..self.levels.len()).filter(|&l| l != first))
-            .find_map(|level| self.pick_in(level, cx));
+        let picked = pick(cx);
         cx.again = false;
-        again
+        picked
+    }
+
+    /// The client's region, the fallback, the others; then, in the same order, those that were tried before.
+    fn pick_by_region(&self, cx: &mut PickContext<'_>) -> Option<(u32, Pass)> {
+        let walk = |cx: &mut PickContext<'_>| {
+            let order = self.settings.regions.as_ref()?.order(cx.region);
+            order.map(|region| &self.regions[region]).filter(|levels| !levels.is_empty()).find_map(|levels| {
+                let first = self.draw_level(levels.clone(), cx);
+                self.pick_in(first, cx).or_else(|| self.pick_beside(levels.clone(), first, cx))
+            })
+        };
+        walk(cx).or_else(|| self.again(cx, walk))
     }
 
     #[inline]
@@ -347,7 +412,11 @@ impl Snapshot {
         }
         let view = self.view(l);
         for _ in 0..RE_PICKS {
-            let Some(choice) = l.policy.pick(&view, cx) else { break };
+            let choice = match cx.alike {
+                None => l.policy.pick(&view, cx),
+                Some(key) => policy::alike(key, &view, cx),
+            };
+            let Some(choice) = choice else { break };
             if let Some(pass) = self.enter(choice, cx) {
                 return Some((choice.member, pass));
             }

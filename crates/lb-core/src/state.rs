@@ -1,6 +1,6 @@
 //! The live state of one backend *id*: it outlives every snapshot that keeps the id (and its address).
 
-use crate::gate::{Gate, Shut};
+use crate::gate::{Gate, Overlooked, Shut};
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::latency::{PeakEwma, Samples, penalty};
 use crate::load::{Load, Reported};
@@ -111,7 +111,7 @@ impl BackendState {
     /// Why a request would be refused at this moment, whatever the snapshot says.
     pub fn refusal(&self) -> Option<Exclusion> {
         match self.gate.refusal() {
-            Some(Exclusion::BreakerOpen) => self.refusal_guarded(self.shared.clock.now()),
+            Some(Exclusion::BreakerOpen) => self.refusal_past(Overlooked::default(), self.shared.clock.now()),
             other => other,
         }
     }
@@ -120,17 +120,19 @@ impl BackendState {
     #[inline]
     pub(crate) fn refusal_at(&self, now: Nanos) -> Option<Exclusion> {
         match self.gate.refusal() {
-            Some(Exclusion::BreakerOpen) => self.refusal_guarded(now),
+            Some(Exclusion::BreakerOpen) => self.refusal_past(Overlooked::default(), now),
             other => other,
         }
     }
 
+    /// Why a request would be refused for which some reasons do not count: by the gate, or by the guard behind it.
     #[cold]
-    fn refusal_guarded(&self, now: Nanos) -> Option<Exclusion> {
-        if self.stance(now).lets_pass() {
-            self.gate.refusal_past_guard()
-        } else {
-            Some(Exclusion::BreakerOpen)
+    pub(crate) fn refusal_past(&self, over: Overlooked, now: Nanos) -> Option<Exclusion> {
+        match self.gate.refusal_past(over) {
+            Some(Exclusion::BreakerOpen) if self.stance(now).lets_pass() => {
+                self.gate.refusal_past(over.and(Shut::Guarded))
+            }
+            other => other,
         }
     }
 
@@ -165,10 +167,31 @@ impl BackendState {
         }
     }
 
+    /// As [`enter`](Self::enter) for a request for which some reasons do not count.
+    #[cold]
+    pub(crate) fn enter_past(&self, over: Overlooked, now: Nanos) -> Result<Pass, Exclusion> {
+        let pass = match &self.guard {
+            None => Pass(0),
+            Some(guard) => guard.admit(now).ok_or(Exclusion::BreakerOpen)?,
+        };
+        match self.gate.enter_past(over.and(Shut::Guarded), None) {
+            Ok(_) => {
+                if self.gate.is_shut(Shut::Guarded) {
+                    self.guard_moved(now);
+                }
+                Ok(pass)
+            }
+            Err(why) => {
+                self.turned_away(pass, now);
+                Err(why)
+            }
+        }
+    }
+
     /// The guard has let this request pass though it does not let pass everybody.
     #[cold]
     fn enter_guarded(&self, pass: Pass, seen: Option<u32>, now: Nanos) -> Option<Pass> {
-        if self.gate.enter_past_guard(seen) == Ok(true) {
+        if self.gate.enter_past(Overlooked::only(Shut::Guarded), seen) == Ok(true) {
             // A probe took a permit, or began a half-open time.
             self.guard_moved(now);
             return Some(pass);

@@ -1,6 +1,6 @@
 //! A pool's backends as its writers know them: changes are checked and made here, all of a batch or none.
 
-use crate::build::Entry;
+use crate::build::{Draining, Entry};
 use crate::error::PoolError;
 use crate::gate::Shut;
 use crate::pool::Change;
@@ -53,7 +53,12 @@ impl Writer {
         Ok(())
     }
 
-    fn replace(&mut self, specs: Vec<(Arc<Backend>, bool)>, shared: &Arc<Shared>, ramp_from: Option<Nanos>) {
+    fn replace(
+        &mut self,
+        specs: Vec<(Arc<Backend>, Draining)>,
+        shared: &Arc<Shared>,
+        ramp_from: Option<Nanos>,
+    ) {
         let mut old: foldhash::HashMap<BackendId, Entry> =
             std::mem::take(&mut self.entries).into_iter().map(|e| (e.spec.id.clone(), e)).collect();
         self.sweep();
@@ -172,43 +177,42 @@ impl Writer {
 
     /// The gates that must be shut once nobody is sent there any more.
     pub(crate) fn gates(&self) -> Gates {
-        let of = |e: &Entry| (e.state.clone(), e.is_draining(), e.spec.disabled || e.is_in_maintenance());
-        let gone = self.gone.iter().map(|s| (s.clone(), false, true));
-        Gates(self.entries.iter().map(of).chain(gone).filter(|(s, d, x)| is_to_change(s, *d, *x)).collect())
+        let of = |e: &Entry| {
+            let shut =
+                [e.is_draining(), e.draining == Draining::Nobody, e.spec.disabled || e.is_in_maintenance()];
+            (e.state.clone(), shut)
+        };
+        let gone = self.gone.iter().map(|s| (s.clone(), [false, false, true]));
+        let changes =
+            |(s, shut): &(Arc<BackendState>, [bool; 3])| BY_WILL.map(|why| s.gate.is_shut(why)) != *shut;
+        Gates(self.entries.iter().map(of).chain(gone).filter(changes).collect())
     }
 }
 
-/// Gates that do not stand as the backends' settings say: (state, draining, disabled).
+/// For what reasons the pool shuts gates.
+const BY_WILL: [Shut; 3] = [Shut::Draining, Shut::Drained, Shut::Disabled];
+
+/// Gates that do not stand as the backends' settings say, with whether each reason of [`BY_WILL`] holds.
 ///
 /// A gate acts at once, on picks from the old snapshot too. So gates open before the snapshot that relies on them is published, and
 /// shut after it: else a request that still sees the old snapshot would find nobody, though the new one has somebody.
-pub(crate) struct Gates(Vec<(Arc<BackendState>, bool, bool)>);
-
-fn is_to_change(s: &BackendState, draining: bool, disabled: bool) -> bool {
-    s.gate.is_shut(Shut::Draining) != draining || s.gate.is_shut(Shut::Disabled) != disabled
-}
+pub(crate) struct Gates(Vec<(Arc<BackendState>, [bool; 3])>);
 
 impl Gates {
     /// Before the snapshot is published.
     pub(crate) fn open(&self) {
-        for (state, draining, disabled) in &self.0 {
-            if !draining {
-                state.set_gate(Shut::Draining, false);
-            }
-            if !disabled {
-                state.set_gate(Shut::Disabled, false);
-            }
-        }
+        self.set(false);
     }
 
     /// After the snapshot is published.
     pub(crate) fn shut(&self) {
-        for (state, draining, disabled) in &self.0 {
-            if *draining {
-                state.set_gate(Shut::Draining, true);
-            }
-            if *disabled {
-                state.set_gate(Shut::Disabled, true);
+        self.set(true);
+    }
+
+    fn set(&self, wanted: bool) {
+        for (state, shut) in &self.0 {
+            for (why, _) in BY_WILL.into_iter().zip(shut).filter(|&(_, shut)| *shut == wanted) {
+                state.set_gate(why, wanted);
             }
         }
     }
@@ -217,7 +221,7 @@ impl Gates {
 /// What is wanted of each backend, while changes are applied to it; a removed one leaves its place empty.
 struct Specs {
     /// In the pool's order; with whether it drains.
-    list: Vec<Option<(Arc<Backend>, bool)>>,
+    list: Vec<Option<(Arc<Backend>, Draining)>>,
     index: foldhash::HashMap<BackendId, usize>,
 }
 
@@ -229,7 +233,7 @@ impl Specs {
         }
     }
 
-    fn get(&mut self, id: &BackendId) -> Result<&mut (Arc<Backend>, bool), PoolError> {
+    fn get(&mut self, id: &BackendId) -> Result<&mut (Arc<Backend>, Draining), PoolError> {
         let place = self.index.get(id).and_then(|&i| self.list[i].as_mut());
         place.ok_or_else(|| PoolError::UnknownId(id.clone()))
     }
@@ -241,14 +245,17 @@ impl Specs {
                 if self.index.insert(b.id.clone(), self.list.len()).is_some() {
                     return Err(PoolError::DuplicateId(b.id));
                 }
-                self.list.push(Some((Arc::new(b), false)));
+                self.list.push(Some((Arc::new(b), Draining::Not)));
             }
             Change::Update(id, patch) => {
                 let (spec, _) = self.get(&id)?;
                 patch.apply_to(Arc::make_mut(spec));
                 check_backend(spec)?;
             }
-            Change::Drain(id, draining) => self.get(&id)?.1 = draining,
+            Change::Drain(id, draining) => {
+                self.get(&id)?.1 = if draining { Draining::NobodyNew } else { Draining::Not };
+            }
+            Change::Drained(id) => self.get(&id)?.1 = Draining::Nobody,
             Change::Remove(id) => {
                 let at = self.index.remove(&id).ok_or(PoolError::UnknownId(id))?;
                 self.list[at] = None;

@@ -14,6 +14,8 @@ pub enum Exclusion {
     Ejected,
     /// It finishes what it has and takes nothing new.
     Draining,
+    /// Its drain is over: not even its own sessions come to it any more.
+    Drained,
     /// The user disabled it.
     Disabled,
     /// Its agent says that it is in maintenance.
@@ -34,16 +36,19 @@ pub enum Exclusion {
     Backup,
     /// It belongs to another priority level than the one this request drew.
     OtherPriority,
+    /// It is in another region than the one that serves this request.
+    OtherRegion,
     /// It has more than its bounded share of the load (`hash_balance_factor`).
     OverLoaded,
 }
 
 impl Exclusion {
     /// Every reason, for tables and documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Unhealthy,
         Self::Ejected,
         Self::Draining,
+        Self::Drained,
         Self::Disabled,
         Self::Maintenance,
         Self::BreakerOpen,
@@ -54,6 +59,7 @@ impl Exclusion {
         Self::Excluded,
         Self::Backup,
         Self::OtherPriority,
+        Self::OtherRegion,
         Self::OverLoaded,
     ];
 
@@ -63,6 +69,7 @@ impl Exclusion {
             Self::Unhealthy => "unhealthy",
             Self::Ejected => "ejected",
             Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Disabled => "disabled",
             Self::Maintenance => "maintenance",
             Self::BreakerOpen => "breaker-open",
@@ -73,6 +80,7 @@ impl Exclusion {
             Self::Excluded => "excluded",
             Self::Backup => "backup",
             Self::OtherPriority => "other-priority",
+            Self::OtherRegion => "other-region",
             Self::OverLoaded => "over-loaded",
         }
     }

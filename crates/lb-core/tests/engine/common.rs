@@ -1,6 +1,8 @@
 //! What the tests share: small pools under a clock that stands still.
 
-use lb_core::{Algorithm, BackendState, Hashing, Lease, Member, PickContext, Pool, PoolSettings};
+use lb_core::{
+    Algorithm, BackendState, Hashing, Lease, Member, PickContext, Pool, PoolSettings, Region, Regions,
+};
 use lb_types::{Backend, BackendId, Guard, LoadReport, ManualClock, Nanos, Outcome, Pass, Stance};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -108,6 +110,13 @@ pub(crate) fn backends(weights: &[u32]) -> Vec<Backend> {
 pub(crate) fn with(mut settings: PoolSettings, change: impl FnOnce(&mut PoolSettings)) -> PoolSettings {
     change(&mut settings);
     settings
+}
+
+/// Backend 0 in region `r0`, 1 in `r1` … and from the start again; the last backend is in none. `r0` is the fallback.
+pub(crate) fn in_turn(backends: usize, regions: usize) -> Regions {
+    let of = |r: usize| (r..backends.saturating_sub(1)).step_by(regions).map(id).collect();
+    let region = |r: usize| Region { name: format!("r{r}"), backends: of(r) };
+    Regions { list: (0..regions).map(region).collect(), fallback: Some(0) }
 }
 
 pub(crate) fn hash_family() -> [Algorithm; 4] {

@@ -13,13 +13,20 @@ proptest! {
     fn it_always_agrees_with_the_pick(
         (algorithm, cases) in cases(),
         locality: bool,
+        regions in 0usize..4,
+        region in prop::option::of(0u16..4),
+        alike in prop::option::of(any::<u64>()),
         panic_threshold in prop_oneof![Just(0u8), 0u8..=100],
         traffic in 0usize..40,
         seed: u64,
     ) {
         let locality = locality.then(|| Locality { zone: "here".to_owned() });
         let algorithm = Algorithm::all()[algorithm].clone();
-        let settings = with(PoolSettings::new(algorithm), |s| { s.locality = locality; s.panic_threshold = panic_threshold; });
+        let settings = with(PoolSettings::new(algorithm), |s| {
+            s.locality = locality;
+            s.panic_threshold = panic_threshold;
+            s.regions = (regions > 0).then(|| in_turn(cases.len(), regions));
+        });
         let Some((mut w, mut held)) = build(settings, &cases) else { return Ok(()) };
         w.seed = seed >> 1;
         // Some report, a few or many; which matters to `adaptive` alone.
@@ -34,6 +41,7 @@ proptest! {
         }
         for _ in 0..6 {
             let mut cx = w.cx();
+            (cx.region, cx.alike) = (region, alike);
             for (i, c) in cases.iter().enumerate() {
                 let snapshot = w.pool.snapshot();
                 let state = snapshot.get(&id(i)).unwrap().state();

@@ -4,6 +4,7 @@
 
 mod adaptive;
 mod agents;
+mod bound;
 mod common;
 mod eligibility;
 mod explain;
@@ -15,5 +16,6 @@ mod least_connections;
 mod levels;
 mod lifecycle;
 mod proportions;
+mod regions;
 mod slow_start;
 mod threads;

@@ -7,6 +7,8 @@ mod maglev;
 mod rendezvous;
 mod ring;
 
+pub(crate) use rendezvous::alike;
+
 use super::{Choice, Policy};
 use crate::context::PickContext;
 use crate::settings::{Algorithm, Hashing};
