@@ -27,12 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // A failure, and the same request again: never to a backend that was tried while another is usable.
-    let mut context = lb.context(&request, &options);
-    let first = lb.pool().acquire(&mut context)?;
+    let mut selection = lb.selection(&request, &options);
+    let first = lb.acquire(&mut selection)?;
     let failed = first.backend().clone();
-    context.tried(&failed);
+    selection.tried(&failed);
     first.complete(Outcome::Failure { kind: FailureKind::Connect, after: Nanos::from_millis(1) });
-    let second = lb.pool().acquire(&mut context)?;
+    let second = lb.acquire(&mut selection)?;
     println!("{} refused the connection, so {} is asked", failed.id(), second.backend().id());
     drop(second);
 

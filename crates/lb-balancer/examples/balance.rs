@@ -28,14 +28,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     for n in 0..6 {
         let request = RequestInfo { path: "/hello", ..RequestInfo::default() };
-        let mut cx = lb.context(&request, &SelectOptions::default());
-        let lease = lb.pool().acquire(&mut cx)?;
+        let mut selection = lb.selection(&request, &SelectOptions::default());
+        let lease = lb.acquire(&mut selection)?;
         println!("request {n} → {}", lease.backend().id());
         if n == 3 {
             // This one failed: the retry goes to another backend.
-            cx.tried(lease.backend());
+            selection.tried(lease.backend());
             lease.complete(Outcome::Failure { kind: FailureKind::Reset, after: Nanos::from_millis(1) });
-            let lease = lb.pool().acquire(&mut cx)?;
+            let lease = lb.acquire(&mut selection)?;
             println!("   again → {}", lease.backend().id());
             lease.complete(Outcome::Success { ttfb: Nanos::from_millis(2) });
         } else {

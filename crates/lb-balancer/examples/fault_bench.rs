@@ -25,12 +25,12 @@ fn builder() -> LoadBalancerBuilder {
 fn cost(lb: &LoadBalancer) -> f64 {
     use lb_types::Clock;
     let clock = SystemClock::new();
-    let mut cx = lb.context(&RequestInfo::default(), &SelectOptions::default());
+    let mut selection = lb.selection(&RequestInfo::default(), &SelectOptions::default());
     let mut round = || {
         let start = clock.now();
         for _ in 0..PICKS {
-            cx.now += Nanos(1_000);
-            if let Ok(lease) = lb.pool().acquire(&mut cx) {
+            selection.set_now(selection.now() + Nanos(1_000));
+            if let Ok(lease) = lb.acquire(&mut selection) {
                 black_box(&lease);
                 lease.complete(Outcome::Success { ttfb: Nanos::from_micros(900) });
             }

@@ -3,7 +3,7 @@
 use crate::builder::LoadBalancerBuilder;
 use crate::members::Members;
 use crate::options::SelectOptions;
-use lb_core::{Explanation, Lease, PickContext, Pool, SelectError};
+use lb_core::{Lease, Pool, SelectError};
 use lb_types::RequestInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,12 +29,33 @@ pub(crate) struct Inner {
     pub(crate) sources: Vec<Arc<crate::discover::Source>>,
     #[cfg(feature = "runtime")]
     pub(crate) is_running: std::sync::atomic::AtomicBool,
-    #[cfg(feature = "faults")]
-    pub(crate) faults: Arc<crate::faults::Faults>,
-    #[cfg(feature = "health")]
-    pub(crate) checker: Option<lb_health::HealthChecker>,
     #[cfg(feature = "health")]
     pub(crate) health_check: Option<lb_health::HealthCheck>,
+    pub(crate) parts: Parts,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// What a balancer has, or has not.
+#[derive(Default)]
+pub(crate) struct Parts {
+    #[cfg(feature = "faults")]
+    pub(crate) faults: Arc<crate::faults::Faults>,
+    #[cfg(feature = "sessions")]
+    pub(crate) sessions: Option<crate::sessions::Sessions>,
+    #[cfg(feature = "cache")]
+    pub(crate) cache: Option<crate::cache::SelectionCache>,
+    #[cfg(feature = "geo")]
+    pub(crate) geo: Option<crate::geo::Geo>,
+    #[cfg(feature = "geo")]
+    pub(crate) regional: Option<crate::geo::regional::Regional>,
+    #[cfg(feature = "health")]
+    pub(crate) checker: Option<lb_health::HealthChecker>,
     #[cfg(feature = "health")]
     pub(crate) agents: Option<(lb_health::AgentCheck, lb_health::AgentChecker)>,
 }
@@ -64,25 +85,6 @@ impl LoadBalancer {
         &self.pool
     }
 
-    /// The inputs of one request's picks: time, randomness, the request's key and what the options exclude. Keep it over the
-    /// request's retries, and tell it what was [`tried`](PickContext::tried).
-    pub fn context(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> PickContext<'static> {
-        let mut cx = PickContext::new(self.pool.now(), self.random());
-        cx.key = match &options.key {
-            Some(key) => self.pool.key_of(key),
-            None => self.pool.key(request),
-        };
-        if !options.exclude.is_empty() {
-            let snapshot = self.pool.snapshot();
-            for id in &options.exclude {
-                if let Some(m) = snapshot.get(id) {
-                    cx.exclude(m.state());
-                }
-            }
-        }
-        cx
-    }
-
     /// Does what is due beside the picks: moves slow-start ramps on, lets open breakers' probes through, begins and ends ejections, tells
     /// of faults. Gives the time at which to call again; `None`: when something changes. The [running](Self::start) balancer
     /// does this by itself: it is for programs without a runtime, which call it every now and then. O(backends).
@@ -96,7 +98,7 @@ impl LoadBalancer {
     }
 
     #[inline]
-    fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         match &self.inner.seed {
             None => fastrand::u64(..),
             // Apart by an odd constant, so that the streams of neighbouring requests do not overlap.
@@ -113,12 +115,7 @@ impl LoadBalancer {
         request: &RequestInfo<'_>,
         options: &SelectOptions,
     ) -> Result<Lease, SelectError> {
-        self.pool.acquire(&mut self.context(request, options))
-    }
-
-    /// Why a request would go where it would go. Counts nothing in.
-    pub fn explain(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> Explanation {
-        self.pool.explain(&self.context(request, options))
+        self.acquire(&mut self.selection(request, options))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a balancer is made: setters that cannot fail, and one `build()` that can.
 
-use crate::balancer::{Inner, LoadBalancer};
+use crate::balancer::{Inner, LoadBalancer, Parts};
 #[cfg(feature = "runtime")]
 use crate::discover::{Discover, Source};
 use crate::error::BuildError;
@@ -38,6 +38,16 @@ pub struct LoadBalancerBuilder {
     circuit_breaker: Option<lb_breaker::BreakerSettings>,
     #[cfg(feature = "faults")]
     outlier_detection: Option<lb_health::outlier::OutlierDetection>,
+    #[cfg(feature = "sessions")]
+    session_affinity: Option<lb_session::SessionAffinity>,
+    #[cfg(feature = "sessions")]
+    session_store: Option<(Arc<dyn lb_types::Store>, lb_session::SharingSettings)>,
+    #[cfg(feature = "cache")]
+    caching: Option<crate::cache::Caching>,
+    #[cfg(feature = "cache")]
+    cache_store: Option<(Arc<dyn lb_types::Store>, Duration)>,
+    #[cfg(feature = "geo")]
+    places: crate::geo::Places,
 }
 
 impl Default for LoadBalancerBuilder {
@@ -60,6 +70,16 @@ impl Default for LoadBalancerBuilder {
             circuit_breaker: None,
             #[cfg(feature = "faults")]
             outlier_detection: None,
+            #[cfg(feature = "sessions")]
+            session_affinity: None,
+            #[cfg(feature = "sessions")]
+            session_store: None,
+            #[cfg(feature = "cache")]
+            caching: None,
+            #[cfg(feature = "cache")]
+            cache_store: None,
+            #[cfg(feature = "geo")]
+            places: crate::geo::Places::default(),
         }
     }
 }
@@ -123,6 +143,72 @@ impl LoadBalancerBuilder {
         self
     }
 
+    /// Keeps clients on their backends. Without it each request is picked for by itself.
+    #[cfg(feature = "sessions")]
+    pub fn session_affinity(mut self, affinity: lb_session::SessionAffinity) -> Self {
+        self.session_affinity = Some(affinity);
+        self
+    }
+
+    /// Puts a store behind the sessions, so that several processes agree and a restart keeps them. It should fail at once while it is away:
+    /// see `lb_store::Resilient`.
+    #[cfg(feature = "sessions")]
+    pub fn session_store(
+        mut self,
+        store: Arc<dyn lb_types::Store>,
+        settings: lb_session::SharingSettings,
+    ) -> Self {
+        self.session_store = Some((store, settings));
+        self
+    }
+
+    /// Keeps where a key went for a while. It does nothing where there is session affinity, which keeps it better.
+    #[cfg(feature = "cache")]
+    pub fn caching(mut self, caching: crate::cache::Caching) -> Self {
+        self.caching = Some(caching);
+        self
+    }
+
+    /// Puts a store behind the selection cache, which is waited for so long.
+    #[cfg(feature = "cache")]
+    pub fn cache_store(mut self, store: Arc<dyn lb_types::Store>, timeout: Duration) -> Self {
+        self.cache_store = Some((store, timeout));
+        self
+    }
+
+    /// What says where clients are. Regions need it.
+    #[cfg(feature = "geo")]
+    pub fn geo_detector(mut self, detector: lb_geo::GeoDetector) -> Self {
+        self.places.detector = Some(detector);
+        self
+    }
+
+    /// `geo-based`: a region of the pool, with its backends beside those whose metadata says `region = <its name>`.
+    #[cfg(feature = "geo")]
+    pub fn region(
+        mut self,
+        region: lb_geo::RegionSettings,
+        backends: impl IntoIterator<Item = lb_types::BackendId>,
+    ) -> Self {
+        self.places.regions.push((region, backends.into_iter().collect()));
+        self
+    }
+
+    /// `geo-aware`: a region with a balancer of its own. This one then has neither backends nor settings but these.
+    #[cfg(feature = "geo")]
+    pub fn regional_balancer(mut self, region: lb_geo::RegionSettings, balancer: LoadBalancer) -> Self {
+        self.places.balancers.push((region, balancer));
+        self
+    }
+
+    /// The region of clients that nothing else maps, and the first resort when a client's own has nobody (`geo-based`), or the last
+    /// (`geo-aware`).
+    #[cfg(feature = "geo")]
+    pub fn fallback_region(mut self, name: impl Into<String>) -> Self {
+        self.places.fallback = Some(name.into());
+        self
+    }
+
     /// Takes backends also from this source, once the balancer is [started](LoadBalancer::start). Several sources, and backends
     /// given here, add up; an id belongs to whoever had it first.
     #[cfg(feature = "runtime")]
@@ -157,6 +243,12 @@ impl LoadBalancerBuilder {
     /// Neither backends nor discovery, an id that is empty or there twice, weights that are all 0, a setting or health check out of
     /// its bounds, a backend that cannot be checked.
     pub fn build(mut self) -> Result<LoadBalancer, BuildError> {
+        #[cfg(feature = "geo")]
+        if !self.places.balancers.is_empty() {
+            return self.build_over_regions();
+        }
+        #[cfg(feature = "geo")]
+        let geo = self.places.geo_based(&self.name, &mut self.settings)?;
         let pool_name = || self.name.clone();
         #[cfg(feature = "runtime")]
         let finds = !self.sources.is_empty();
@@ -170,6 +262,26 @@ impl LoadBalancerBuilder {
             let (value, max) = (self.selection_timeout, SELECTION_TIMEOUT_MAX);
             return Err(BuildError::SelectionTimeout { pool: pool_name(), value, max });
         }
+        #[cfg(feature = "sessions")]
+        let sessions = self.session_affinity.take().map(|affinity| {
+            let hashes = lb_core::is_hash(&self.settings.algorithm);
+            crate::sessions::Sessions::new(affinity, &self.name, self.session_store.take(), hashes)
+                .map_err(|error| BuildError::Sessions { pool: pool_name(), error })
+        });
+        #[cfg(feature = "cache")]
+        let cache = self.caching.take().map(|caching| {
+            crate::cache::SelectionCache::new(caching, &self.name, self.cache_store.take())
+                .map_err(|error| BuildError::Caching { pool: pool_name(), error })
+        });
+        let parts = Parts {
+            #[cfg(feature = "sessions")]
+            sessions: sessions.transpose()?,
+            #[cfg(feature = "cache")]
+            cache: cache.transpose()?,
+            #[cfg(feature = "geo")]
+            geo,
+            ..Parts::default()
+        };
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
         #[cfg(feature = "faults")]
@@ -200,13 +312,57 @@ impl LoadBalancerBuilder {
         #[cfg(feature = "health")]
         let agents = agents(self.agent_check.take(), &pool)
             .map_err(|error| BuildError::AgentCheck { pool: pool_name(), error })?;
-        Ok(self.finish(
-            pool,
+        let parts = Parts {
             #[cfg(feature = "faults")]
             faults,
             #[cfg(feature = "health")]
-            (checker, agents),
-        ))
+            checker,
+            #[cfg(feature = "health")]
+            agents,
+            ..parts
+        };
+        Ok(self.finish(pool, parts))
+    }
+
+    /// A balancer over those of the regions: its own pool stays empty.
+    #[cfg(feature = "geo")]
+    fn build_over_regions(mut self) -> Result<LoadBalancer, BuildError> {
+        if let Some(what) = self.has_of_its_own() {
+            return Err(BuildError::OverRegions { pool: self.name, what });
+        }
+        let regional = std::mem::take(&mut self.places).regional(&self.name)?;
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let pool = Pool::new(PoolSettings::default(), vec![], clock)
+            .map_err(|error| BuildError::Pool { pool: self.name.clone(), error })?;
+        Ok(self.finish(pool, Parts { regional: Some(regional), ..Parts::default() }))
+    }
+
+    /// What only a balancer with backends can have.
+    #[cfg(feature = "geo")]
+    fn has_of_its_own(&self) -> Option<&'static str> {
+        let over = |(_, lb): &(_, LoadBalancer)| lb.inner.regional.is_some();
+        let mut has = vec![
+            (!self.backends.is_empty(), "backends"),
+            (!self.sources.is_empty(), "discovery"),
+            (self.settings != PoolSettings::default(), "settings"),
+            (!self.places.regions.is_empty(), "regions"),
+            (self.places.balancers.iter().any(over), "one that is over regional balancers itself"),
+        ];
+        #[cfg(feature = "health")]
+        has.extend([
+            (self.health_check.is_some(), "a health check"),
+            (self.agent_check.is_some(), "an agent check"),
+        ]);
+        #[cfg(feature = "faults")]
+        has.extend([
+            (self.circuit_breaker.is_some(), "circuit breakers"),
+            (self.outlier_detection.is_some(), "passive detection"),
+        ]);
+        #[cfg(feature = "sessions")]
+        has.push((self.session_affinity.is_some(), "session affinity"));
+        #[cfg(feature = "cache")]
+        has.push((self.caching.is_some(), "a selection cache"));
+        has.into_iter().find(|(it_has, _)| *it_has).map(|(_, what)| what)
     }
 
     #[cfg(feature = "health")]
@@ -231,21 +387,10 @@ impl LoadBalancerBuilder {
 
     /// A balancer over a pool that exists already.
     pub(crate) fn over(self, pool: Pool) -> LoadBalancer {
-        self.finish(
-            pool,
-            #[cfg(feature = "faults")]
-            Arc::default(),
-            #[cfg(feature = "health")]
-            (None, None),
-        )
+        self.finish(pool, Parts::default())
     }
 
-    fn finish(
-        self,
-        pool: Pool,
-        #[cfg(feature = "faults")] faults: Arc<Faults>,
-        #[cfg(feature = "health")] (checker, agents): (Option<lb_health::HealthChecker>, Option<Agents>),
-    ) -> LoadBalancer {
+    fn finish(self, pool: Pool, parts: Parts) -> LoadBalancer {
         let inner = Inner {
             name: self.name.into(),
             seed: self.seed.map(AtomicU64::new),
@@ -257,14 +402,9 @@ impl LoadBalancerBuilder {
             sources: self.sources.into_iter().map(|s| Arc::new(Source::new(s))).collect(),
             #[cfg(feature = "runtime")]
             is_running: Default::default(),
-            #[cfg(feature = "faults")]
-            faults,
-            #[cfg(feature = "health")]
-            checker,
             #[cfg(feature = "health")]
             health_check: self.health_check,
-            #[cfg(feature = "health")]
-            agents,
+            parts,
         };
         LoadBalancer::assemble(pool, inner)
     }

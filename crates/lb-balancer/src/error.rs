@@ -51,6 +51,52 @@ pub enum BuildError {
         #[source]
         error: FaultError,
     },
+    /// A setting of session affinity or of its store is out of its bounds.
+    #[cfg(feature = "sessions")]
+    #[error("pool \"{pool}\": session_affinity.{error}")]
+    Sessions {
+        /// The pool's name.
+        pool: String,
+        /// Which, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// A setting of the selection cache is out of its bounds.
+    #[cfg(feature = "cache")]
+    #[error("pool \"{pool}\": caching.{error}")]
+    Caching {
+        /// The pool's name.
+        pool: String,
+        /// Which, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// The regions make no map.
+    #[cfg(feature = "geo")]
+    #[error("pool \"{pool}\": {error}")]
+    Regions {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_geo::RegionError,
+    },
+    /// There are regions, and nothing that says where clients are.
+    #[cfg(feature = "geo")]
+    #[error("pool \"{pool}\": regions need a geo_detector")]
+    NoDetector {
+        /// The pool's name.
+        pool: String,
+    },
+    /// A balancer over regional balancers has something that only those can have.
+    #[cfg(feature = "geo")]
+    #[error("pool \"{pool}\" has regional balancers, and {what}: that belongs to the regional balancers")]
+    OverRegions {
+        /// The pool's name.
+        pool: String,
+        /// What it has.
+        what: &'static str,
+    },
     /// `selection_timeout` is longer than a request could sensibly wait.
     #[error("pool \"{pool}\": selection_timeout = {value:?}: must be at most {max:?}")]
     SelectionTimeout {
@@ -83,6 +129,9 @@ pub enum ChangeError {
     /// The pool refuses it.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The balancer has its backends from its regions' balancers.
+    #[error("this balancer has no backends of its own: change those of its regions")]
+    Regional,
     /// A backend could not be checked as the pool's health check asks.
     #[cfg(feature = "health")]
     #[error(transparent)]
@@ -125,4 +174,17 @@ pub enum CheckError {
     /// The health checker refuses it.
     #[error(transparent)]
     HealthCheck(#[from] lb_health::HealthCheckError),
+}
+
+/// A session cannot be cleared.
+#[cfg(feature = "sessions")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The balancer was built without session affinity.
+    #[error("this balancer has no session affinity")]
+    NoAffinity,
+    /// The store was not reached in time. The session is cleared here, and waits to be cleared there.
+    #[error("cleared here, and will be everywhere once the store is back: {0}")]
+    Store(#[from] lb_types::StoreError),
 }

@@ -18,7 +18,11 @@
 //!
 //! | module | what it holds | feature |
 //! |---|---|---|
-//! | [`balancer`] | the handle: picks | – |
+//! | [`balancer`] | the handle | – |
+//! | [`selection`] | one request's picks | – |
+//! | `sessions` | the same client, the same backend | `sessions` |
+//! | `geo` | regions: `geo-based` and `geo-aware` | `geo` |
+//! | [`cache`] | where a key went last | `cache` |
 //! | [`builder`] | how it is made | – |
 //! | `members` | changes of the set of backends, health checks kept in step | – |
 //! | [`metrics`] | what happened | – |
@@ -33,6 +37,8 @@
 
 pub mod balancer;
 pub mod builder;
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "runtime")]
 pub mod discover;
 #[cfg(feature = "runtime")]
@@ -40,17 +46,24 @@ pub mod drain;
 pub mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(feature = "geo")]
+mod geo;
 mod health;
 mod members;
 pub mod metrics;
 pub mod options;
 #[cfg(feature = "runtime")]
 pub mod running;
+pub mod selection;
+#[cfg(feature = "sessions")]
+mod sessions;
 #[cfg(feature = "runtime")]
 mod wait;
 
 pub use balancer::LoadBalancer;
 pub use builder::LoadBalancerBuilder;
+#[cfg(feature = "cache")]
+pub use cache::{CacheStats, Caching};
 #[cfg(feature = "runtime")]
 pub use discover::{Discover, DiscoverError, DiscoveryStatus, StaticList};
 #[cfg(feature = "runtime")]
@@ -59,6 +72,8 @@ pub use drain::DrainReport;
 pub use error::CheckError;
 #[cfg(feature = "faults")]
 pub use error::FaultError;
+#[cfg(feature = "sessions")]
+pub use error::SessionError;
 #[cfg(feature = "runtime")]
 pub use error::StartError;
 pub use error::{BuildError, ChangeError};
@@ -67,11 +82,16 @@ pub use faults::{CircuitBreaker, CircuitBreakers, FaultEvent};
 #[cfg(feature = "faults")]
 pub use lb_breaker::{self as breaker, BreakerSettings};
 pub use lb_core::{self as core, Algorithm, Change, Lease, PickContext, PoolSettings, SelectError};
+#[cfg(feature = "geo")]
+pub use lb_geo::{self as geography, GeoDetector, RegionSettings};
 #[cfg(feature = "faults")]
 pub use lb_health::outlier::{self, OutlierDetection};
 #[cfg(feature = "health")]
 pub use lb_health::{self as health_check, AgentCheck, HealthCheck};
+#[cfg(feature = "sessions")]
+pub use lb_session::{self as session, SessionAffinity, SessionManager, SharingSettings};
 pub use metrics::{BackendMetrics, BalancerMetrics};
 pub use options::SelectOptions;
 #[cfg(feature = "runtime")]
 pub use running::Running;
+pub use selection::Selection;

@@ -103,6 +103,10 @@ impl LoadBalancer {
     /// # Errors
     /// An id that is there already or is not there, weights that would all be 0, a backend that cannot be checked.
     pub fn apply(&self, changes: Vec<Change>) -> Result<u64, ChangeError> {
+        #[cfg(feature = "geo")]
+        if self.inner.regional.is_some() {
+            return Err(ChangeError::Regional);
+        }
         #[cfg(feature = "health")]
         self.check_changes(&changes)?;
         let generation = self.inner.members.apply(self.pool(), changes)?;

@@ -105,6 +105,10 @@ impl BackendMetrics {
 impl LoadBalancer {
     /// The figures of this moment. O(backends), with 1.6 KiB read a backend: for scrapes and reports, not for every request.
     pub fn metrics(&self) -> BalancerMetrics {
+        #[cfg(feature = "geo")]
+        if let Some(regional) = &self.inner.regional {
+            return self.metrics_over(regional.leaves());
+        }
         let (snapshot, gone) = self.inner.members.snapshot_and_gone(self.pool());
         let mut merged = HistogramSnapshot::default();
         let of = |m: &Member| {
@@ -132,9 +136,43 @@ impl LoadBalancer {
         }
     }
 
+    /// The regions' figures together: their backends are theirs, and listed there.
+    #[cfg(feature = "geo")]
+    fn metrics_over(&self, leaves: &[LoadBalancer]) -> BalancerMetrics {
+        let mut merged = HistogramSnapshot::default();
+        for leaf in leaves {
+            let snapshot = leaf.pool().snapshot();
+            snapshot.members().iter().for_each(|m| merged.merge(&m.state().latency()));
+        }
+        let each: Vec<_> = leaves.iter().map(Self::metrics).collect();
+        let sum = |of: fn(&BalancerMetrics) -> usize| each.iter().map(of).sum();
+        BalancerMetrics {
+            requests: each.iter().map(|m| m.requests).sum(),
+            healthy_backends: sum(|m| m.healthy_backends),
+            unhealthy_backends: sum(|m| m.unhealthy_backends),
+            total_backends: sum(|m| m.total_backends),
+            avg_response_time: merged.mean().map(ms),
+            p50: quantile(&merged, 0.5),
+            p90: quantile(&merged, 0.9),
+            p99: quantile(&merged, 0.99),
+            in_flight: each.iter().map(|m| m.in_flight).sum(),
+            backends: vec![],
+        }
+    }
+
+    /// What came of the look-ups in the selection cache; `None`: there is none.
+    #[cfg(feature = "cache")]
+    pub fn cache_stats(&self) -> Option<crate::cache::CacheStats> {
+        self.inner.cache.as_ref().map(crate::cache::SelectionCache::stats)
+    }
+
     /// May at least one backend take requests by its own right: one that is in service and healthy, at its limit or not? `false`
     /// also in panic, when unhealthy backends are tried because there are no others.
     pub fn is_usable(&self) -> bool {
+        #[cfg(feature = "geo")]
+        if let Some(regional) = &self.inner.regional {
+            return regional.leaves().iter().any(Self::is_usable);
+        }
         let usable = |m: &Member| matches!(m.exclusion(), None | Some(Exclusion::ConnectionLimit));
         self.pool().snapshot().members().iter().any(usable)
     }

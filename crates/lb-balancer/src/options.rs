@@ -10,4 +10,10 @@ pub struct SelectOptions {
     pub exclude: Vec<BackendId>,
     /// The key of a hash algorithm, instead of what the algorithm would take from the request.
     pub key: Option<Box<[u8]>>,
+    /// Where the client is, instead of what its address says.
+    #[cfg(feature = "geo")]
+    pub location: Option<lb_geo::Answer>,
+    /// The request's session, instead of what it is recognised by.
+    #[cfg(feature = "sessions")]
+    pub session: Option<lb_session::SessionId>,
 }

@@ -18,6 +18,9 @@ pub struct Running {
     tasks: JoinSet<()>,
     #[cfg(feature = "health")]
     checkers: Vec<lb_health::RunningChecker>,
+    /// The regions' balancers.
+    #[cfg(feature = "geo")]
+    leaves: Vec<Running>,
 }
 
 impl Running {
@@ -27,6 +30,10 @@ impl Running {
         #[cfg(feature = "health")]
         for checker in std::mem::take(&mut self.checkers) {
             checker.shutdown().await;
+        }
+        #[cfg(feature = "geo")]
+        for leaf in std::mem::take(&mut self.leaves) {
+            Box::pin(leaf.shutdown()).await;
         }
     }
 }
@@ -39,7 +46,7 @@ impl Drop for Running {
 
 impl LoadBalancer {
     /// Starts the background work on the current tokio runtime (with time and I/O enabled): active health checks, discovery from
-    /// each source, and the steps of slow start. It runs until the guard is dropped.
+    /// each source, the steps of slow start, what sessions write to their store; and the same for each region's balancer. It runs until the guard is dropped.
     ///
     /// # Errors
     /// It runs already, or this is no tokio runtime.
@@ -54,7 +61,15 @@ impl LoadBalancer {
             tasks: JoinSet::new(),
             #[cfg(feature = "health")]
             checkers: vec![],
+            #[cfg(feature = "geo")]
+            leaves: vec![],
         };
+        #[cfg(feature = "geo")]
+        if let Some(regional) = &self.inner.regional {
+            for leaf in regional.leaves() {
+                running.leaves.push(leaf.start()?);
+            }
+        }
         #[cfg(feature = "health")]
         if let Some(checker) = &self.inner.checker {
             running.checkers.push(checker.start()?);
@@ -67,6 +82,26 @@ impl LoadBalancer {
             running.tasks.spawn_on(discover::follow(self.clone(), Arc::clone(source)), &runtime);
         }
         running.tasks.spawn_on(maintain(self.clone()), &runtime);
+        #[cfg(feature = "sessions")]
+        if self.inner.sessions.is_some() {
+            let lb = self.clone();
+            let run = async move {
+                if let Some(sessions) = &lb.inner.sessions {
+                    sessions.run(lb.pool().clone()).await;
+                }
+            };
+            running.tasks.spawn_on(run, &runtime);
+        }
+        #[cfg(feature = "cache")]
+        if self.inner.cache.is_some() {
+            let lb = self.clone();
+            let run = async move {
+                if let Some(cache) = &lb.inner.cache {
+                    cache.run().await;
+                }
+            };
+            running.tasks.spawn_on(run, &runtime);
+        }
         Ok(running)
     }
 }

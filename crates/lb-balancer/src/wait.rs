@@ -6,7 +6,8 @@
 
 use crate::balancer::LoadBalancer;
 use crate::options::SelectOptions;
-use lb_core::{Lease, PickContext, Pool, PoolWatcher, SelectError};
+use crate::selection::Selection;
+use lb_core::{Lease, Pool, PoolWatcher, SelectError};
 use lb_types::RequestInfo;
 use std::future::Future;
 use std::pin::pin;
@@ -97,7 +98,7 @@ impl Drop for Waiter<'_> {
 }
 
 impl LoadBalancer {
-    /// As [`select_backend`](Self::select_backend), but waits up to the builder's `selection_timeout` for a backend to become usable:
+    /// As [`select_backend`](Self::select_backend), but asks the stores, each within its time limit, and waits up to the builder's `selection_timeout` for a backend to become usable:
     /// for a request to end, a backend to recover or to be added. It never waits for a health check to be made. The future
     /// borrows nothing of the request, is `Send`, and can be dropped at any time; it needs a tokio runtime with time enabled if it
     /// has to wait.
@@ -109,32 +110,41 @@ impl LoadBalancer {
         request: &RequestInfo<'_>,
         options: &SelectOptions,
     ) -> impl Future<Output = Result<Lease, SelectError>> + Send + use<> {
-        let mut cx = self.context(request, options);
-        let first = self.pool().acquire(&mut cx);
+        let mut selection = self.selection(request, options);
         let lb = self.clone();
+        // Where nobody has to be asked, the first pick is made at once: it is the request's turn now.
+        let first = (!lb.must_look_up(&selection)).then(|| lb.acquire(&mut selection));
         async move {
-            match first {
-                Err(e) if lb.inner.wait.timeout.is_zero() => Err(e),
-                Err(_) => lb.acquire_async(&mut cx).await,
-                lease => lease,
-            }
+            let first = match first {
+                Some(first) => first,
+                None => {
+                    lb.look_up(&mut selection).await;
+                    lb.acquire(&mut selection)
+                }
+            };
+            let lease = match first {
+                Err(e) if lb.inner.wait.timeout.is_zero() => return Err(e),
+                Err(_) => lb.acquire_async(&mut selection).await?,
+                Ok(lease) => lease,
+            };
+            Ok(if lb.must_agree(&selection) { lb.agree(&mut selection, lease).await } else { lease })
         }
     }
 
-    /// The same for a request that has its context already, a retry, say: what it [`tried`](PickContext::tried) is taken again only
-    /// when no other backend is usable.
+    /// The same for a request that has been looked at already, a retry, say: what it [`tried`](Selection::tried) is taken again only
+    /// when no other backend is usable. No store is asked.
     ///
     /// # Errors
     /// As [`select_backend_async`](Self::select_backend_async).
-    pub async fn acquire_async(&self, cx: &mut PickContext<'static>) -> Result<Lease, SelectError> {
+    pub async fn acquire_async(&self, selection: &mut Selection) -> Result<Lease, SelectError> {
         let _counted = Waiter::new(self);
         let deadline = Instant::now() + self.inner.wait.timeout;
         loop {
             let mut told = pin!(self.inner.wait.changed().notified());
             told.as_mut().enable();
-            cx.now = self.pool().now();
+            selection.set_now(self.pool().now());
             let now = Instant::now();
-            match self.pool().acquire(cx) {
+            match self.acquire(selection) {
                 Err(e) if now >= deadline => return Err(e),
                 Err(_) => {}
                 lease => return lease,

@@ -2,6 +2,7 @@
 
 use crate::context::PickContext;
 use crate::error::Refusal;
+use crate::explain::{Explanation, Recorder};
 use crate::gate::{Overlooked, Shut};
 use crate::lease::Lease;
 use crate::snapshot::Snapshot;
@@ -45,6 +46,21 @@ impl Snapshot {
         let member = self.member(id, bond, cx)?;
         let why = self.members[member as usize].state.refusal_past(bond.overlooked(), cx.now);
         why.map_or(Ok(()), |why| Err(Refusal::Excluded(why)))
+    }
+
+    /// What [`acquire_at`](Self::acquire_at) would do, with every backend's part in it.
+    ///
+    /// # Errors
+    /// Why it would not count it in.
+    pub fn explain_at(
+        &self,
+        id: &BackendId,
+        bond: Bond,
+        cx: &PickContext<'_>,
+    ) -> Result<Explanation, Refusal> {
+        self.look_at(id, bond, cx)?;
+        let member = self.member(id, bond, cx)?;
+        Ok(self.explanation(cx, &Recorder::default(), Some(member)))
     }
 
     fn member(&self, id: &BackendId, bond: Bond, cx: &PickContext<'_>) -> Result<u32, Refusal> {

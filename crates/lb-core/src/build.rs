@@ -242,8 +242,8 @@ fn factors(entries: &[Entry], settings: &PoolSettings, now: Nanos) -> Vec<Factor
     entries.iter().map(|e| Factor { ramp: ramp(e).unwrap_or(1.0), agent: agent(e) }).collect()
 }
 
-/// Does the algorithm hash a key?
-pub(crate) fn is_hash(a: &Algorithm) -> bool {
+/// Does the algorithm hash a key, so that a key keeps its backend?
+pub fn is_hash(a: &Algorithm) -> bool {
     matches!(
         a,
         Algorithm::IpHash(_) | Algorithm::Maglev(_) | Algorithm::RingHash(_) | Algorithm::Rendezvous(_)

@@ -58,6 +58,16 @@ impl<'r> PickContext<'r> {
         self.marks.insert(Marks::excluded(backend.slot()));
     }
 
+    /// Was this backend neither tried nor excluded?
+    pub fn is_new(&self, backend: &BackendState) -> bool {
+        self.refusal(backend.slot()).is_none()
+    }
+
+    /// A random number of this request's own.
+    pub fn draw(&mut self) -> u64 {
+        self.random()
+    }
+
     /// Whether anything was tried or excluded: policies keep their fast path while not.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {

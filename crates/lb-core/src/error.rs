@@ -68,6 +68,13 @@ impl ExclusionCounts {
         }
     }
 
+    /// Counts those that somebody else has counted.
+    pub fn merge(&mut self, others: &Self) {
+        for (mine, more) in self.0.iter_mut().zip(others.0) {
+            *mine += more;
+        }
+    }
+
     /// How many for this reason.
     pub fn of(&self, why: Exclusion) -> u32 {
         self.iter().find(|&(e, _)| e == why).map_or(0, |(_, n)| n)

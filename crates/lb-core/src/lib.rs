@@ -58,12 +58,14 @@ mod sync;
 mod writer;
 
 pub use bond::Bond;
+pub use build::is_hash;
 pub use context::PickContext;
 pub use error::{ExclusionCounts, PoolError, Refusal, SelectError};
 pub use explain::{Candidate, Explanation, Step};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use lease::Lease;
 pub use levels::Health;
+pub use policy::hash_source;
 pub use pool::{Change, Pool, PoolReader};
 pub use regions::{Region, Regions};
 pub use settings::*;

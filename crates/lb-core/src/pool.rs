@@ -213,6 +213,19 @@ impl Pool {
         })
     }
 
+    /// What [`acquire_at`](Self::acquire_at) would do. Counts nothing in.
+    ///
+    /// # Errors
+    /// Why it may not be had.
+    pub fn explain_at(
+        &self,
+        id: &BackendId,
+        bond: Bond,
+        cx: &PickContext<'_>,
+    ) -> Result<Explanation, Refusal> {
+        self.0.current.load().explain_at(id, bond, cx)
+    }
+
     /// What [`acquire`](Self::acquire) would do with this context, and why. Counts nothing in.
     pub fn explain(&self, cx: &PickContext<'_>) -> Explanation {
         self.0.current.load().explain(cx)

@@ -236,7 +236,25 @@ impl Snapshot {
         let mut recording = cx.recording(&mut recorder);
         let picked = self.pick(&mut recording).map(|(member, _)| member);
         let error = picked.is_none().then(|| self.refusal(&recording).to_string());
-        let key = recording.key.filter(|_| self.keyed);
+        let key = recording.key;
+        let mut said = self.explanation(cx, &recorder, picked);
+        for (c, m) in said.candidates.iter_mut().zip(&self.members) {
+            let asked = m.level.is_some_and(|l| recorder.levels.contains(&usize::from(l)));
+            if !asked && c.excluded.is_none() {
+                c.excluded = Some(self.why_not_asked(m, &recorder));
+            }
+        }
+        (said.key, said.error) = (key.filter(|_| self.keyed), error);
+        said
+    }
+
+    /// Every backend's part in a decision that came out like this.
+    pub(crate) fn explanation(
+        &self,
+        cx: &PickContext<'_>,
+        recorder: &Recorder,
+        picked: Option<u32>,
+    ) -> Explanation {
         let mut candidates: Vec<_> = (0..self.members.len()).map(|i| self.candidate(i, cx)).collect();
         for &(i, why) in &recorder.refused {
             candidates[i as usize].excluded.get_or_insert(why);
@@ -253,23 +271,17 @@ impl Snapshot {
             // A tried backend that is taken because no other is left, or an unhealthy one in panic: it was usable after all.
             candidates[p as usize].excluded = None;
         }
-        for (c, m) in candidates.iter_mut().zip(&self.members) {
-            let asked = m.level.is_some_and(|l| recorder.levels.contains(&usize::from(l)));
-            if !asked && c.excluded.is_none() {
-                c.excluded = Some(self.why_not_asked(m, &recorder));
-            }
-        }
         Explanation {
             algorithm: self.settings.algorithm_name(),
             generation: self.generation,
             panic: self.is_panicking(),
             ignores_ejections: self.ignores_ejections(),
-            key,
+            key: None,
             steps: vec![],
             region: picked.and_then(|p| self.region_of(p)).map(str::to_owned),
             candidates,
             picked: picked.map(|p| self.members[p as usize].state.id().clone()),
-            error,
+            error: None,
         }
     }
 

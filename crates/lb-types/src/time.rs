@@ -90,17 +90,18 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Nanos;
 }
 
-/// The operating system's monotonic clock, counted from this value's creation.
+/// The operating system's monotonic clock, counted from when the first of them was made in this process: all of them agree.
 #[cfg(feature = "std-clock")]
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock(std::time::Instant);
 
 #[cfg(feature = "std-clock")]
 impl SystemClock {
-    /// A clock whose origin is now.
+    /// The process's clock.
     #[allow(clippy::disallowed_methods)] // the one place that reads the clock
     pub fn new() -> Self {
-        Self(std::time::Instant::now())
+        static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        Self(*ORIGIN.get_or_init(std::time::Instant::now))
     }
 }
 

@@ -168,11 +168,11 @@ async fn a_retry_waits_with_its_own_context() {
         .build()
         .unwrap();
     let all = lb.pool().snapshot_full();
-    let mut cx = lb.context(&RequestInfo::default(), &SelectOptions::default());
+    let mut cx = lb.selection(&RequestInfo::default(), &SelectOptions::default());
     cx.tried(all.get(&"a".into()).unwrap().state());
     let held = lb.acquire_async(&mut cx).await.unwrap();
     assert_eq!(*held.backend().id(), "b");
-    let mut again = lb.context(&RequestInfo::default(), &SelectOptions::default());
+    let mut again = lb.selection(&RequestInfo::default(), &SelectOptions::default());
     again.exclude(all.get(&"a".into()).unwrap().state());
     assert!(lb.acquire_async(&mut again).await.unwrap_err().is_at_limit());
     drop(held);

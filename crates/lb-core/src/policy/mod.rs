@@ -13,6 +13,7 @@ mod random;
 mod round_robin;
 mod smooth;
 
+pub use hash::hash_source;
 pub(crate) use hash::{HashTable, TableKey, alike, hash_bytes, hash_key, mix};
 pub(crate) use least_connections::TREE_FROM;
 

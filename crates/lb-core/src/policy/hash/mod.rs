@@ -11,7 +11,7 @@ pub(crate) use rendezvous::alike;
 
 use super::{Choice, Policy};
 use crate::context::PickContext;
-use crate::settings::{Algorithm, Hashing};
+use crate::settings::Algorithm;
 use crate::shared::Shared;
 use crate::snapshot::View;
 use lb_types::{Exclusion, KeySource, RequestInfo};
@@ -58,8 +58,8 @@ pub(crate) fn hash_key(algorithm: &Algorithm, request: &RequestInfo<'_>) -> Opti
             let (bytes, n) = masked(request.client_ip?, o.ipv4_prefix, o.ipv6_prefix);
             Some(xxh3_64(&bytes[..n]))
         }
-        Algorithm::Maglev(h) | Algorithm::Rendezvous(h) => with_key(h, request, xxh3_64),
-        Algorithm::RingHash(h) => with_key(h, request, ring::point_of),
+        Algorithm::Maglev(h) | Algorithm::Rendezvous(h) => with_key(&h.key, request, xxh3_64),
+        Algorithm::RingHash(h) => with_key(&h.key, request, ring::point_of),
         _ => None,
     }
 }
@@ -73,8 +73,13 @@ pub(crate) fn hash_bytes(algorithm: &Algorithm, key: &[u8]) -> Option<u64> {
     }
 }
 
-fn with_key(h: &Hashing, request: &RequestInfo<'_>, hash: impl Fn(&[u8]) -> u64) -> Option<u64> {
-    match &h.key {
+/// The hash of what this source finds in a request; `None` if the request does not have it.
+pub fn hash_source(source: &KeySource, request: &RequestInfo<'_>) -> Option<u64> {
+    with_key(source, request, xxh3_64)
+}
+
+fn with_key(source: &KeySource, request: &RequestInfo<'_>, hash: impl Fn(&[u8]) -> u64) -> Option<u64> {
+    match source {
         KeySource::ClientIp => {
             let (bytes, n) = masked(request.client_ip?, 32, 128);
             Some(hash(&bytes[..n]))
