@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-session", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
-    ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
+    ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     (
         "edge-lb",

@@ -89,14 +89,16 @@ impl<B: RequestBody> Proxy<B> {
         let w = &**self.worker();
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
+        let whose = client.address(&parts.headers);
         let mut cx = {
             let headers = Headers(&parts.headers);
-            w.balancer.context(&request::info(&parts, &headers, client.ip), &SelectOptions::default())
+            let info = request::info(&parts, &headers, whose.map(|w| w.ip));
+            w.balancer.context(&info, &SelectOptions::default())
         };
         if let Some(total) = w.settings.total_timeout {
             watch.set_cap(Some(cx.now + total.into()));
         }
-        headers::to_backend(&mut parts.headers, seen, parts.version, &client.forwarding);
+        headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.

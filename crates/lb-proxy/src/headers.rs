@@ -3,13 +3,20 @@
 //! Hop-by-hop headers never pass (RFC 9110 §7.6.1): the fixed list and what `Connection` names, but for those that a client must not be
 //! able to take from under a backend (framing, host, credentials, forwarding). To the backend the proxy sets
 //! `X-Forwarded-For`, `-Host`, `-Proto`, `X-Real-IP` and `Via`. What a client says in the first four or in `Forwarded` is
-//! replaced or removed: nobody is trusted yet (`trusted_proxies` is not built).
+//! replaced or removed, unless it is a trusted proxy: then [`trust`](crate::trust) says what of it goes on.
+//!
+//! Backends shall see the chain that is believed. Where trusted proxies write `X-Forwarded-For`, the peer is appended to it and `Forwarded` is
+//! removed: that one they pass on as a client wrote it. Where they write `Forwarded`, the peer is appended to that one, and
+//! `X-Forwarded-For` is made of what was believed: the client and the peer.
 
+use crate::proxy::Client;
+use crate::trust::Told;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use lb_geo::ClientAddress;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -115,7 +122,7 @@ impl Seen {
     }
 }
 
-/// The client as the forwarding headers name it: made once a connection.
+/// The peer as the forwarding headers name it: made once a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Forwarding {
     /// The address; `unknown` (RFC 7239 §6) for a client without one.
@@ -131,16 +138,18 @@ impl Forwarding {
     }
 }
 
-/// How many headers [`to_backend`] adds.
+/// How many headers [`to_backend`] and `Outgoing` add, but for `Forwarded`, which is seldom.
 const ADDED: usize = 6;
 
-/// Makes a client's headers fit for a backend.
+/// Makes a client's headers fit for a backend. `whose` is what [`Client::address`] said of the request.
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
     seen: &Seen,
     version: http::Version,
-    forwarding: &Forwarding,
+    client: &Client,
+    whose: Option<ClientAddress>,
 ) {
+    let told = client.trust.as_deref().zip(whose).map(|(trust, whose)| trust.tell(headers, whose));
     if seen.odd {
         let trailers =
             headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
@@ -152,14 +161,33 @@ pub(crate) fn to_backend(
         headers.remove(X_FORWARDED_HOST);
     }
     headers.reserve(ADDED);
-    headers.insert(X_FORWARDED_FOR, forwarding.client.clone());
-    headers.insert(X_REAL_IP, forwarding.client.clone());
-    headers.insert(X_FORWARDED_PROTO, forwarding.proto.clone());
-    if let Some(asked) = headers.get(header::HOST).cloned() {
-        headers.insert(X_FORWARDED_HOST, asked);
+    let Forwarding { client: peer, proto } = &client.forwarding;
+    match told {
+        None => {
+            headers.insert(X_FORWARDED_FOR, peer.clone());
+            headers.insert(X_REAL_IP, peer.clone());
+            headers.insert(X_FORWARDED_PROTO, proto.clone());
+            if let Some(asked) = headers.get(header::HOST).cloned() {
+                headers.insert(X_FORWARDED_HOST, asked);
+            }
+        }
+        Some(told) => set_told(headers, told, proto),
     }
     let via = if version == http::Version::HTTP_10 { "1.0 edge-lb" } else { "1.1 edge-lb" };
     headers.append(header::VIA, HeaderValue::from_static(via));
+}
+
+#[inline(never)]
+fn set_told(headers: &mut HeaderMap, told: Told, proto: &HeaderValue) {
+    headers.insert(X_FORWARDED_FOR, told.forwarded_for);
+    headers.insert(X_REAL_IP, told.real_ip);
+    headers.insert(X_FORWARDED_PROTO, told.proto.unwrap_or_else(|| proto.clone()));
+    if let Some(asked) = told.host.or_else(|| headers.get(header::HOST).cloned()) {
+        headers.insert(X_FORWARDED_HOST, asked);
+    }
+    if let Some(forwarded) = told.forwarded {
+        headers.insert(header::FORWARDED, forwarded);
+    }
 }
 
 /// Does a response say twice where it ends? (RFC 9112 §6.3: the sign of an attempt to smuggle a second one.)
@@ -175,9 +203,14 @@ pub(crate) fn to_client(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    fn client(ip: &str) -> Client {
+        Client::new(ip.parse().ok(), None, Duration::ZERO, Duration::ZERO)
     }
 
     #[test]
@@ -198,7 +231,7 @@ mod tests {
             ("host", "site.example"),
         ]);
         let seen = Seen::of(&h);
-        to_backend(&mut h, &seen, http::Version::HTTP_11, &Forwarding::new("::ffff:10.0.0.7".parse().ok()));
+        to_backend(&mut h, &seen, http::Version::HTTP_11, &client("::ffff:10.0.0.7"), None);
         let mut left: Vec<_> = h.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         left.sort();
         assert_eq!(
@@ -220,7 +253,7 @@ mod tests {
     fn te_trailers_and_earlier_vias_stay() {
         let mut h = map(&[("te", "trailers"), ("via", "1.1 cdn"), ("host", "a")]);
         let seen = Seen::of(&h);
-        to_backend(&mut h, &seen, http::Version::HTTP_10, &Forwarding::new(None));
+        to_backend(&mut h, &seen, http::Version::HTTP_10, &client("none"), None);
         assert_eq!(h.get_all("via").iter().collect::<Vec<_>>(), ["1.1 cdn", "1.0 edge-lb"]);
         let said = ["te", "host", "x-forwarded-host", "x-forwarded-for"].map(|n| h[n].to_str().unwrap());
         assert_eq!(said, ["trailers", "a", "a", "unknown"]);

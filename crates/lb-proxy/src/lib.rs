@@ -14,6 +14,7 @@
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
 //! | `hedge` | a second try beside a slow first |
 //! | `retry` | whether and when it is tried again |
+//! | `trust` | whose request it is, if a trusted proxy passed it on |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
 //! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
@@ -47,6 +48,7 @@ mod stats;
 mod timer;
 #[cfg(feature = "tower")]
 mod tower;
+mod trust;
 mod upload;
 mod upstream;
 
@@ -54,8 +56,10 @@ pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
+pub use lb_geo::TrustedProxies;
 pub use proxy::{ClientAddr, Proxy};
 pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};
+pub use trust::{ForwardingHeader, TrustedPeers};

@@ -9,9 +9,11 @@ use crate::retry::hedge::Recent;
 use crate::settings::ProxySettings;
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
+use crate::trust::{Trust, TrustedPeers};
 use crate::upstream::pool::IdlePool;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use lb_balancer::LoadBalancer;
+use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -56,15 +58,34 @@ pub(crate) struct Worker<B: RequestBody> {
 /// What is known of the client's connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pub(crate) ip: Option<IpAddr>,
+    /// The peer's.
+    ip: Option<IpAddr>,
     pub(crate) forwarding: Forwarding,
+    /// There if the peer is a trusted proxy. Boxed, because it is seldom and idle connections hold one of these.
+    pub(crate) trust: Option<Box<Trust>>,
     pub(crate) body_timeout: Duration,
     pub(crate) idle_timeout: Duration,
 }
 
 impl Client {
-    pub(crate) fn new(ip: Option<IpAddr>, body_timeout: Duration, idle_timeout: Duration) -> Self {
-        Self { ip, forwarding: Forwarding::new(ip), body_timeout, idle_timeout }
+    pub(crate) fn new(
+        ip: Option<IpAddr>,
+        trusted: Option<&Arc<TrustedPeers>>,
+        body_timeout: Duration,
+        idle_timeout: Duration,
+    ) -> Self {
+        let forwarding = Forwarding::new(ip);
+        let trust = Trust::of(trusted, ip, &forwarding.client);
+        Self { ip, forwarding, trust, body_timeout, idle_timeout }
+    }
+
+    /// Whose request it is that has these headers, as they came: the peer's, unless it is a trusted proxy and says more.
+    #[inline]
+    pub(crate) fn address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
+        match &self.trust {
+            None => self.ip.map(|ip| ClientAddress { ip, hops: 0 }),
+            Some(trust) => Some(trust.client(headers)),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ fn host_header(headers: &HeaderMap, version: Version, count: u32) -> Result<Opti
 }
 
 /// `name`, `1.2.3.4` or `[::1]`, with a port or without (RFC 3986 §3.2.2: letters, digits, some signs; no user, path or space).
-fn is_host(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(None) => return false,
         Some(Some((literal, rest))) => {

@@ -2,6 +2,7 @@
 
 use crate::agent::AgentHeader;
 use crate::retry::RetryPolicy;
+use crate::trust::TrustedPeers;
 use lb_breaker::FallbackResponse;
 use std::fmt;
 use std::net::SocketAddr;
@@ -102,6 +103,9 @@ pub struct ProxySettings {
     pub max_idle_time: Duration,
     /// The response header in which trusted backends may announce weight, drain or maintenance; default none.
     pub agent_header: Option<AgentHeader>,
+    /// The proxies in front of this one whose word is taken for whom a request is from; default nobody's. Who connects by a Unix domain
+    /// socket is never trusted.
+    pub trusted: Option<Arc<TrustedPeers>>,
 }
 
 impl Default for ProxySettings {
@@ -117,6 +121,7 @@ impl Default for ProxySettings {
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),
             agent_header: None,
+            trusted: None,
         }
     }
 }

@@ -15,10 +15,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<B: RequestBody> Proxy<B> {
     /// Answers a request: always with a response, be it one of the proxy's own. The client's address is the [`ClientAddr`] in the
-    /// request's extensions. Must be called within a tokio runtime.
+    /// request's extensions; it is looked up among the trusted proxies, if there are any. Must be called within a tokio runtime.
     pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
         let ip = request.extensions().get::<ClientAddr>().map(|a| a.0.ip());
-        let client = Client::new(ip, BODY_TIMEOUT, Duration::MAX);
+        let trusted = self.worker().settings.trusted.as_ref();
+        let client = Client::new(ip, trusted, BODY_TIMEOUT, Duration::MAX);
         let watch = self.worker().timer.watch(false);
         let response = self.handle(request, &client, &watch.0).await;
         response.map(|body| body.keeping(watch))

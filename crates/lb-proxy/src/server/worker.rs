@@ -124,11 +124,12 @@ async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>,
         // At the limit nothing more is accepted: this client waits here, further ones in the kernel. A permit is asked for only when
         // somebody is there to use it, else idle workers would keep the last ones.
         let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
-        let counters = &context.proxy.worker().counters;
-        Counters::count(&counters.connections_accepted);
+        let worker = context.proxy.worker();
+        Counters::count(&worker.counters.connections_accepted);
         open.count.fetch_add(1, Relaxed);
         let guard = OpenGuard(open.clone());
-        let client = Client::new(ip, socket.settings.body_timeout, socket.settings.idle_timeout);
+        let (trusted, limits) = (worker.settings.trusted.as_ref(), &socket.settings);
+        let client = Client::new(ip, trusted, limits.body_timeout, limits.idle_timeout);
         let connection = connection::serve(stream, client, context.clone());
         tokio::spawn(async move {
             connection.await;
