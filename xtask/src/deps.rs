@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-geo", &["lb-types"]),
     ("lb-store", &["lb-types"]),
     ("lb-session", &["lb-types"]),
-    ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
+    ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session"]),
     ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),

@@ -1,8 +1,10 @@
 //! The paths and who answers them.
 
+use crate::geo;
 use crate::guard;
 use crate::metrics;
 use crate::problem::{Problem, json};
+use crate::sessions;
 use crate::state::AdminState;
 use crate::steer;
 use crate::views::{Health, Metrics, PoolHealth, PoolSummary, PoolView, Pools, Version};
@@ -10,7 +12,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use std::sync::Arc;
 
@@ -29,6 +31,9 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/api/v1/pools", get(pools))
         .route("/api/v1/pools/{pool}", get(pool))
         .nest("/api/v1/pools/{pool}/backends/{id}", backend)
+        .route("/api/v1/pools/{pool}/sessions", get(sessions::list))
+        .route("/api/v1/pools/{pool}/sessions/{id}", delete(sessions::clear))
+        .route("/api/v1/geo/{ip}", get(geo::locate))
         .route("/api/v1/explain", post(steer::explain))
         .route("/api/v1/health", get(health))
         .route("/api/v1/metrics", get(figures))

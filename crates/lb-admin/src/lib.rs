@@ -13,6 +13,9 @@
 //! | `PUT /api/v1/pools/{pool}/backends/{id}/breaker` | forces a breaker, or lets it go |
 //! | `POST …/{id}/check` | checks a backend now |
 //! | `POST`, `DELETE …/{id}/drain` | drains a backend, or ends that |
+//! | `GET /api/v1/pools/{pool}/sessions` | sessions, and what is counted of them |
+//! | `DELETE /api/v1/pools/{pool}/sessions/{id}` | forgets where a session goes |
+//! | `GET /api/v1/geo/{ip}` | where an address is |
 //! | `POST /api/v1/explain` | where a request would go, and why |
 //! | `GET /api/v1/health` | every backend's health |
 //! | `GET /api/v1/metrics` | every pool's figures |
@@ -49,10 +52,12 @@
 mod api;
 mod error;
 mod faults;
+mod geo;
 mod guard;
 pub mod metrics;
 mod problem;
 mod server;
+mod sessions;
 mod state;
 mod steer;
 mod views;

@@ -1,7 +1,7 @@
 //! What the admin server looks at.
 
 use crate::metrics::{FaultCounts, MetricsSource};
-use lb_balancer::LoadBalancer;
+use lb_balancer::{GeoDetector, LoadBalancer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +15,9 @@ pub struct AdminState {
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) sources: Vec<Arc<dyn MetricsSource>>,
     pub(crate) started: SystemTime,
+    /// The pool that requests come to.
+    pub(crate) entry: Option<String>,
+    pub(crate) geo: Option<GeoDetector>,
 }
 
 impl AdminState {
@@ -26,13 +29,27 @@ impl AdminState {
     ) -> Self {
         let pools: BTreeMap<_, _> = pools.into_iter().collect();
         let faults = pools.iter().map(|(name, lb)| (name.clone(), FaultCounts::of(lb))).collect();
-        Self { pools, faults, ready, sources: vec![], started: SystemTime::now() }
+        Self { pools, faults, ready, sources: vec![], started: SystemTime::now(), entry: None, geo: None }
     }
 
     /// Adds metrics from elsewhere (the proxy's, say) to every scrape.
     #[must_use]
     pub fn metrics_from(mut self, source: impl MetricsSource) -> Self {
         self.sources.push(Arc::new(source));
+        self
+    }
+
+    /// The pool that requests come to: what `explain` asks about if it is not told.
+    #[must_use]
+    pub fn entry(mut self, pool: impl Into<String>) -> Self {
+        self.entry = Some(pool.into());
+        self
+    }
+
+    /// What says where clients are.
+    #[must_use]
+    pub fn geo(mut self, detector: GeoDetector) -> Self {
+        self.geo = Some(detector);
         self
     }
 
@@ -50,7 +67,7 @@ impl AdminState {
             reasons.push("the listeners take no requests: starting or shutting down".to_owned());
         }
         for (name, lb) in self.pools.iter().filter(|(_, lb)| !lb.is_usable()) {
-            let n = lb.all_backends().len();
+            let n = lb.leaves().iter().map(|leaf| leaf.all_backends().len()).sum::<usize>();
             reasons.push(match n {
                 0 => format!("pool \"{name}\" has no backends"),
                 n => format!("pool \"{name}\": none of {n} backends is usable"),

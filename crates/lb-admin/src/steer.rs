@@ -5,10 +5,13 @@
 use crate::problem::{Problem, json};
 use crate::state::AdminState;
 use crate::views::BackendView;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use lb_balancer::geography::{Answer, Location};
+use lb_balancer::session::SessionId;
 use lb_balancer::{LoadBalancer, SelectOptions};
 use lb_types::{BackendId, HeaderSource, RequestInfo};
 use serde::Deserialize;
@@ -31,7 +34,7 @@ fn ok(value: &impl serde::Serialize) -> Response {
     json("application/json", StatusCode::OK, value)
 }
 
-fn pool<'a>(state: &'a AdminState, name: &str) -> Result<&'a LoadBalancer, Problem> {
+pub(crate) fn pool<'a>(state: &'a AdminState, name: &str) -> Result<&'a LoadBalancer, Problem> {
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no pool \"{name}\""));
     state.pools.get(name).ok_or_else(missing)
 }
@@ -127,11 +130,11 @@ pub(crate) struct DrainQuery {
 pub(crate) async fn drain(
     State(state): Shared,
     Path((name, id)): Path<(String, String)>,
-    query: Result<Query<DrainQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<DrainQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (lb, id) = backend(&state, &name, &id)?;
     let wrong = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-    let Query(DrainQuery { grace }) = query.map_err(|e| wrong(e.body_text()))?;
+    let DrainQuery { grace } = query_of(query)?;
     let grace = match grace.as_deref() {
         None => GRACE,
         Some(text) => duration(text).filter(|g| *g <= GRACE_MAX).ok_or_else(|| {
@@ -155,6 +158,12 @@ pub(crate) async fn undrain(
     shown(lb, &name, &id)
 }
 
+/// A query each of whose keys is known.
+pub(crate) fn query_of<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    let wrong = |e: QueryRejection| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, e.body_text());
+    query.map(|Query(q)| q).map_err(wrong)
+}
+
 /// Digits and `ms`, `s` or `m`.
 fn duration(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
@@ -172,7 +181,7 @@ fn duration(text: &str) -> Option<Duration> {
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Question {
-    /// May be left out where there is one pool.
+    /// May be left out where there is one pool, or one that requests come to.
     pool: Option<String>,
     method: String,
     host: String,
@@ -182,6 +191,28 @@ struct Question {
     headers: BTreeMap<String, String>,
     exclude: Vec<String>,
     key: Option<String>,
+    /// Where the client is, instead of what its address says.
+    location: Option<Place>,
+    /// The id of its session, instead of what it is recognised by.
+    session: Option<String>,
+}
+
+/// Where a client is said to be.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    country: Option<String>,
+    region: Option<String>,
+    city: Option<String>,
+}
+
+impl Place {
+    fn answer(&self) -> Result<Answer, Problem> {
+        let Self { country, region, city } = self;
+        let parsed = Location::parse(country.as_deref(), region.as_deref(), city.as_deref());
+        let wrong = |e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: location: {e}"));
+        parsed.map(Answer::from).map_err(wrong)
+    }
 }
 
 impl Default for Question {
@@ -196,6 +227,8 @@ impl Default for Question {
             headers: BTreeMap::new(),
             exclude: vec![],
             key: None,
+            location: None,
+            session: None,
         }
     }
 }
@@ -225,9 +258,10 @@ pub(crate) async fn explain(
     bytes: Bytes,
 ) -> Result<Response, Problem> {
     let q: Question = body(&headers, &bytes)?;
-    let name = match (&q.pool, state.pools.keys().next()) {
-        (Some(name), _) => name.clone(),
-        (None, Some(only)) if state.pools.len() == 1 => only.clone(),
+    let name = match (&q.pool, &state.entry, state.pools.keys().next()) {
+        (Some(name), ..) => name.clone(),
+        (None, Some(entry), _) => entry.clone(),
+        (None, None, Some(only)) if state.pools.len() == 1 => only.clone(),
         _ => {
             let names = state.pools.keys().cloned().collect::<Vec<_>>().join(", ");
             let detail = format!("the body: `pool` is missing; it must be one of {names}");
@@ -247,6 +281,13 @@ pub(crate) async fn explain(
     let mut options = SelectOptions::default();
     options.exclude = q.exclude.iter().map(|id| BackendId::from(id.as_str())).collect();
     options.key = q.key.map(|k| k.into_bytes().into());
+    options.location = q.location.as_ref().map(Place::answer).transpose()?;
+    let session = q.session.map(|id| {
+        id.parse::<SessionId>().map_err(|e| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: session = \"{id}\": {e}"))
+        })
+    });
+    options.session = session.transpose()?;
     let explanation = lb.explain(&request, &options);
     let text = explanation.to_string();
     Ok(ok(&Explained { pool: name, explanation, text }).into_response())

@@ -54,7 +54,7 @@ impl PoolSummary {
         let snapshot = lb.pool().snapshot();
         Self {
             name: name.to_owned(),
-            algorithm: lb.pool().settings().algorithm.name(),
+            algorithm: lb.algorithm_name(),
             generation: snapshot.generation(),
             usable: lb.is_usable(),
             panic: snapshot.is_panicking(),
@@ -74,6 +74,8 @@ pub(crate) struct PoolView {
     #[serde(flatten)]
     summary: PoolSummary,
     backends: Vec<BackendView>,
+    /// Where the pool is `geo-aware`: each region's pool.
+    regions: Option<BTreeMap<String, String>>,
     discovery: Vec<DiscoveryStatus>,
 }
 
@@ -143,7 +145,8 @@ impl PoolView {
         let (mut health, mut agents) = (lb.health_status(), Agents::of(lb));
         let view = |metrics| BackendView::of(lb, metrics, &mut health, &mut agents);
         let backends = m.backends.into_iter().map(view).collect();
-        Self { summary, backends, discovery: lb.discovery_status() }
+        let regions = lb.regional_pools();
+        Self { summary, backends, regions, discovery: lb.discovery_status() }
     }
 }
 

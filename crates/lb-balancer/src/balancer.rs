@@ -79,6 +79,15 @@ impl LoadBalancer {
         &self.inner.name
     }
 
+    /// How backends are chosen: the algorithm's name, `geo-based` or `geo-aware`.
+    pub fn algorithm_name(&self) -> &'static str {
+        #[cfg(feature = "geo")]
+        if self.inner.regional.is_some() {
+            return "geo-aware";
+        }
+        self.pool.settings().algorithm_name()
+    }
+
     /// The pool of backends underneath. Change its backends through the balancer, not here: the balancer keeps health checks
     /// and counters in step.
     pub fn pool(&self) -> &Pool {

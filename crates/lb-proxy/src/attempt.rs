@@ -10,6 +10,7 @@ use crate::retry::RetryPolicy;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::Progress;
+use crate::upstream::Upstream;
 use crate::upstream::connect::connect;
 use http::{Response, StatusCode};
 use lb_core::BackendState;
@@ -40,6 +41,7 @@ impl<B: RequestBody> Proxy<B> {
     /// One backend. On an error the request is there again if it may be sent again.
     pub(crate) async fn attempt(
         &self,
+        upstream: &Upstream<B>,
         backend: &BackendState,
         outgoing: &mut Outgoing<B>,
         policy: &RetryPolicy,
@@ -48,8 +50,8 @@ impl<B: RequestBody> Proxy<B> {
     ) -> Ended<B> {
         let w = &**self.worker();
         let end = TryEnd(policy.settings().per_try_timeout.map(|t| now + t.into()));
-        outgoing.address(backend.url(), w.settings.preserve_host);
-        let mut pooled = w.idle.take(backend, now);
+        outgoing.address(backend.url(), upstream.settings.preserve_host);
+        let mut pooled = upstream.idle.take(backend, now);
         loop {
             let reused = pooled.is_some();
             if reused && !outgoing.is_repeatable() {
@@ -62,14 +64,14 @@ impl<B: RequestBody> Proxy<B> {
                     connection
                 }
                 None => {
-                    let connection = self.connect(backend, end, watch).await?;
+                    let connection = self.connect(upstream, backend, end, watch).await?;
                     now = watch.now();
                     connection
                 }
             };
             // hyper gives back only what it had not begun to write.
             let spare = outgoing.spare();
-            watch.arm(Phase::FirstByte, now, end.within(w.settings.first_byte_timeout, now));
+            watch.arm(Phase::FirstByte, now, end.within(upstream.settings.first_byte_timeout, now));
             let error = match self.exchange(&mut connection, outgoing, watch).await {
                 // A 101 was never asked for: `Upgrade` does not pass.
                 Ok(response)
@@ -98,6 +100,7 @@ impl<B: RequestBody> Proxy<B> {
 
     async fn connect(
         &self,
+        upstream: &Upstream<B>,
         backend: &BackendState,
         end: TryEnd,
         watch: &Arc<Watch>,
@@ -109,7 +112,7 @@ impl<B: RequestBody> Proxy<B> {
             Connection::open(socket).await.map_err(std::io::Error::other)
         };
         let now = watch.now();
-        watch.arm(Phase::Connect, now, end.within(w.settings.connect_timeout, now));
+        watch.arm(Phase::Connect, now, end.within(upstream.settings.connect_timeout, now));
         let error = match watch.within(made).await {
             Some(Ok(connection)) => return Ok(connection),
             Some(Err(error)) => {

@@ -36,6 +36,8 @@ pub(crate) struct Streaming<B: RequestBody> {
     /// What the lease is completed with when the body ends well.
     pub(crate) verdict: Outcome,
     pub(crate) worker: Arc<Worker<B>>,
+    /// Which of the balancer's leaves the lease is of.
+    pub(crate) leaf: usize,
     pub(crate) watch: Arc<Watch>,
     /// Of the request's body, if it has one.
     pub(crate) progress: Option<Arc<Progress<B>>>,
@@ -120,7 +122,7 @@ impl<B: RequestBody> Streaming<B> {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.armed = false;
                 if let (Some(trailers), Some(lease)) = (frame.trailers_mut(), &self.lease) {
-                    self.worker.hear_trailers(trailers, lease.backend(), &self.watch);
+                    self.worker.hear_trailers(trailers, lease.backend(), self.leaf, &self.watch);
                     // They are the end: hyper asks for nothing after them.
                     self.finish();
                 }
@@ -141,7 +143,8 @@ impl<B: RequestBody> Streaming<B> {
                 self.watch.register_request(cx.waker());
                 if !self.armed || self.watch.phase() != Phase::BackendBody {
                     (self.waited, self.armed) = (true, true);
-                    self.watch.arm(Phase::BackendBody, self.watch.now(), self.worker.settings.idle_timeout);
+                    let idle_timeout = self.worker.upstream(self.leaf).settings.idle_timeout;
+                    self.watch.arm(Phase::BackendBody, self.watch.now(), idle_timeout);
                 }
                 if self.watch.is_due() {
                     return Poll::Ready(Some(Err(self.fail(ProxyError::Timeout))));
@@ -176,7 +179,7 @@ impl<B: RequestBody> Streaming<B> {
         // After an early response the connection still has the rest of a request to carry.
         let early = self.progress.as_ref().is_some_and(|p| !p.done.load(Relaxed));
         if !early && let Some(connection) = self.body.take_connection() {
-            self.worker.idle.put(lease.backend(), connection, now);
+            self.worker.upstream(self.leaf).idle.put(lease.backend(), connection, now);
         }
         lease.complete(self.verdict);
         self.watch.rest(now, self.client_idle_timeout);

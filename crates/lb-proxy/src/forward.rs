@@ -21,10 +21,11 @@ use crate::upload::{Limits, Progress, ReqBody};
 use bytes::Bytes;
 use http::response::Parts;
 use http::{Request, Response};
-use lb_balancer::SelectOptions;
+use lb_balancer::{SelectOptions, Selection};
 use lb_breaker::Retry;
-use lb_core::{BackendState, Lease, PickContext, SelectError};
+use lb_core::{Lease, SelectError};
 use lb_types::{FailureKind, Nanos, Outcome};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +40,7 @@ pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
 pub(crate) struct Journey<'r, 'p, B: RequestBody> {
     pub(crate) watch: &'r Arc<Watch>,
     pub(crate) policy: &'p RetryPolicy,
-    pub(crate) cx: &'r mut PickContext<'static>,
+    pub(crate) selection: &'r mut Selection,
     pub(crate) outgoing: &'r mut Outgoing<B>,
     pub(crate) past: &'r mut Past,
 }
@@ -48,8 +49,6 @@ pub(crate) struct Journey<'r, 'p, B: RequestBody> {
 #[derive(Default)]
 pub(crate) struct Past {
     tries: Tries,
-    /// The backends that it failed on, by `uid`.
-    tried: Vec<u64>,
     /// What the last try came to.
     last: Option<Last>,
 }
@@ -60,14 +59,6 @@ enum Last {
     Failed(ProxyError),
     /// It gave this one, of which all was there.
     Answered(Box<(Parts, Bytes)>),
-}
-
-impl Past {
-    /// It failed on this backend.
-    pub(crate) fn mark(&mut self, backend: &BackendState, cx: &mut PickContext<'_>) {
-        cx.tried(backend);
-        self.tried.push(backend.uid());
-    }
 }
 
 /// What comes after a try.
@@ -90,59 +81,79 @@ impl<B: RequestBody> Proxy<B> {
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
         let whose = client.address(&parts.headers);
-        let mut cx = {
+        let ip = whose.map(|w| w.ip);
+        let mut options = SelectOptions::default();
+        // What is seldom is boxed: it would make every request's own state larger.
+        if w.balancer.must_locate(ip) {
+            options.location = Box::pin(self.locate(ip)).await;
+        }
+        let mut selection = {
             let headers = Headers(&parts.headers);
-            let info = request::info(&parts, &headers, whose.map(|w| w.ip));
-            w.balancer.context(&info, &SelectOptions::default())
+            w.balancer.selection(&request::info(&parts, &headers, ip), &options)
         };
+        if w.balancer.must_look_up(&selection) {
+            Box::pin(w.balancer.look_up(&mut selection)).await;
+        }
         if let Some(total) = w.settings.total_timeout {
-            watch.set_cap(Some(cx.now + total.into()));
+            watch.set_cap(Some(selection.now() + total.into()));
+        }
+        for cookie in &w.cookies {
+            headers::strip_cookie(&mut parts.headers, cookie);
         }
         headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
         let policy = &*w.settings.retry;
-        let (body, progress) = self.request_body(body, parts.method.is_idempotent(), client, policy, watch);
+        let (body, progress) = {
+            let first_byte = w.upstream(selection.leaf()).settings.first_byte_timeout;
+            self.request_body(body, parts.method.is_idempotent(), client, (policy, first_byte), watch)
+        };
         let mut outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
         let mut past = Past::default();
         let mut granted: Option<Retry<'_>> = None;
         loop {
-            let mut lease = match w.balancer.pool().acquire(&mut cx) {
+            let mut lease = match w.balancer.acquire(&mut selection) {
                 Ok(lease) => lease,
                 Err(e) => return self.without_backend(past, e, client, watch),
             };
+            if w.balancer.must_agree(&selection) {
+                lease = Box::pin(w.balancer.agree(&mut selection, lease)).await;
+            }
+            let (leaf, now) = (selection.leaf(), selection.now());
             let mut hedge = None;
             if past.tries.is_first() {
-                policy.budget().request(cx.now);
-                hedge = self.hedge_after(policy, &outgoing, cx.now);
+                policy.budget().request(now);
+                hedge = self.hedge_after(policy, &outgoing, leaf, now);
             } else if let Some(retry) = granted.take() {
                 retry.made();
             }
-            // What is seldom is boxed: it would make every request's own state larger.
             let mut ended = match hedge {
-                None => self.attempt(lease.backend(), &mut outgoing, policy, cx.now, watch).await,
+                None => {
+                    let up = w.upstream(leaf);
+                    self.attempt(up, lease.backend(), &mut outgoing, policy, now, watch).await
+                }
                 Some(delay) => {
                     let journey =
-                        Journey { watch, policy, cx: &mut cx, outgoing: &mut outgoing, past: &mut past };
+                        Journey { watch, policy, selection: &mut selection, outgoing: &mut outgoing, past: &mut past };
                     Box::pin(self.hedged(journey, &mut lease, delay)).await
                 }
             };
             if let Ok(response) = &mut ended {
-                w.hear_head(response.headers_mut(), lease.backend(), watch);
+                w.hear_head(response.headers_mut(), lease.backend(), leaf, watch);
             }
             let ended = match ended {
                 Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
-                    return Ok(self.hand_on(response, lease, outgoing.settle(), client, watch));
+                    return Ok(self.hand_on(response, lease, &selection, outgoing.settle(), client, watch));
                 }
                 other => other,
             };
-            let journey = Journey { watch, policy, cx: &mut cx, outgoing: &mut outgoing, past: &mut past };
+            let journey = Journey { watch, policy, selection: &mut selection, outgoing: &mut outgoing, past: &mut past };
             match Box::pin(self.after_failure(journey, lease, ended)).await {
                 Next::Again(retry) => granted = retry,
                 Next::Over(end) => {
                     let (response, lease) = end?;
-                    return Ok(self.hand_on(response, lease, outgoing.settle(), client, watch));
+                    return Ok(self.hand_on(response, lease, &selection, outgoing.settle(), client, watch));
                 }
             }
         }
@@ -153,14 +164,13 @@ impl<B: RequestBody> Proxy<B> {
         body: B,
         idempotent: bool,
         client: &Client,
-        policy: &RetryPolicy,
+        (policy, first_byte): (&RetryPolicy, Duration),
         watch: &Arc<Watch>,
     ) -> (ReqBody<B>, Option<Arc<Progress<B>>>) {
         if body.is_end_stream() {
             return (ReqBody::Empty, None);
         }
         let policy = policy.settings();
-        let first_byte = self.worker().settings.first_byte_timeout;
         let limits = Limits {
             watch: watch.clone(),
             body_timeout: client.body_timeout,
@@ -182,10 +192,10 @@ impl<B: RequestBody> Proxy<B> {
             // Not the backend's failure: its lease was cancelled.
             return Next::Over(ended.map(|r| (r, lease)));
         };
-        j.past.mark(lease.backend(), j.cx);
+        j.selection.tried(lease.backend());
         let mut verdict = Verdict::Over;
         if j.past.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
-            let another = self.another_is_usable(&j.past.tried);
+            let another = self.worker().balancer.has_another(j.selection);
             let (random, end) = (fastrand::u64(..), j.watch.cap());
             let situation = Situation { now, end, another, retry_after: asked, random };
             verdict = j.past.tries.after(j.policy, failure, &situation);
@@ -208,7 +218,7 @@ impl<B: RequestBody> Proxy<B> {
         };
         match ended {
             Ok(response) => {
-                j.past.last = self.let_go(response, lease, now, j.outgoing);
+                j.past.last = self.let_go(response, lease, j.selection.leaf(), now, j.outgoing);
             }
             Err(error) => {
                 conclude(lease, failure, error, now);
@@ -218,14 +228,13 @@ impl<B: RequestBody> Proxy<B> {
         j.outgoing.renew_kept();
         counters.retry(failure);
         self.pause(wait, now, j.watch).await;
-        j.cx.now = j.watch.now();
+        j.selection.set_now(j.watch.now());
         Next::Again(granted)
     }
 
-    /// Is a backend usable that is not among those? As far as a look can tell; the pick decides.
-    fn another_is_usable(&self, tried: &[u64]) -> bool {
-        let snapshot = self.worker().balancer.pool().snapshot();
-        snapshot.usable().any(|m| !tried.contains(&m.state().uid()))
+    /// Where the client is, if a provider says it in time.
+    async fn locate(&self, ip: Option<IpAddr>) -> Option<lb_balancer::geography::Answer> {
+        self.worker().balancer.locate(ip?).await
     }
 
     /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that
@@ -234,6 +243,7 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
+        leaf: usize,
         now: Nanos,
         outgoing: &Outgoing<B>,
     ) -> Option<Last> {
@@ -241,7 +251,7 @@ impl<B: RequestBody> Proxy<B> {
         let kind = FailureKind::Status(parts.status.as_u16());
         let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
             if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
-                self.worker().idle.put(lease.backend(), connection, now);
+                self.worker().upstream(leaf).idle.put(lease.backend(), connection, now);
             }
             Last::Answered(Box::new((parts, body)))
         });
@@ -286,12 +296,17 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
+        selection: &Selection,
         progress: Option<Arc<Progress<B>>>,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
         let (mut parts, body) = response.into_parts();
         headers::to_client(&mut parts.headers);
+        // Listeners speak no TLS yet.
+        if let Some(cookie) = self.worker().balancer.set_cookie(selection, false) {
+            headers::add_cookie(&mut parts.headers, &cookie);
+        }
         parts.version = http::Version::HTTP_11;
         let head_at = watch.now();
         let ttfb = head_at - lease.started();
@@ -305,6 +320,7 @@ impl<B: RequestBody> Proxy<B> {
             lease: Some(lease),
             verdict,
             worker: self.worker().clone(),
+            leaf: selection.leaf(),
             watch: watch.clone(),
             progress,
             head_at,

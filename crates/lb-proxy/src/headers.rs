@@ -11,7 +11,8 @@
 
 use crate::proxy::Client;
 use crate::trust::Told;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use lb_balancer::session::{Stripped, strip};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use lb_geo::ClientAddress;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -195,6 +196,37 @@ pub(crate) fn has_two_lengths(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH)
 }
 
+/// Takes a cookie of ours out of a request: backends see the others, byte by byte as they came.
+pub(crate) fn strip_cookie(headers: &mut HeaderMap, name: &str) {
+    let Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let ours = |value: &HeaderValue| strip(value.as_bytes(), name);
+    if lines.iter().all(|value| ours(value) == Stripped::Unchanged) {
+        return;
+    }
+    let rest: Vec<HeaderValue> = lines
+        .iter()
+        .filter_map(|value| match ours(value) {
+            Stripped::Unchanged => Some(value.clone()),
+            // Bytes that were in a header value are one.
+            Stripped::Rest(rest) => HeaderValue::from_bytes(&rest).ok(),
+            Stripped::Nothing => None,
+        })
+        .collect();
+    lines.remove_entry_mult();
+    for value in rest {
+        headers.append(header::COOKIE, value);
+    }
+}
+
+/// Adds a `Set-Cookie` of ours beside those of the backend.
+#[cold]
+pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
+    // Its parts were looked at when the settings were: it is a header value.
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
 /// Makes a backend's headers fit for a client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
@@ -247,6 +279,24 @@ mod tests {
                 "x-real-ip: 10.0.0.7",
             ]
         );
+    }
+
+    #[test]
+    fn our_cookie_goes_and_the_others_stay_as_they_are() {
+        let mut h = HeaderMap::new();
+        for line in ["a=1; lb=x; b=\"2\"", "lb=y", "c=3"] {
+            h.append(header::COOKIE, HeaderValue::from_static(line));
+        }
+        let before = h.clone();
+        strip_cookie(&mut h, "other");
+        assert_eq!(h, before);
+        strip_cookie(&mut h, "lb");
+        assert_eq!(h.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=\"2\"", "c=3"]);
+        let mut only = map(&[("cookie", "lb=x")]);
+        strip_cookie(&mut only, "lb");
+        assert!(only.is_empty());
+        add_cookie(&mut only, "lb=z; Path=/");
+        assert_eq!(only[header::SET_COOKIE], "lb=z; Path=/");
     }
 
     #[test]

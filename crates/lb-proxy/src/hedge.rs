@@ -5,13 +5,14 @@
 
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
-use crate::forward::{Ended, Journey, Past, conclude};
+use crate::forward::{Ended, Journey, conclude};
 use crate::outgoing::Outgoing;
 use crate::proxy::Proxy;
 use crate::retry::hedge::counts;
 use crate::retry::{Failure, RetryPolicy};
 use crate::stats::Counters;
-use lb_core::{BackendState, Lease, PickContext};
+use lb_balancer::Selection;
+use lb_core::{BackendState, Lease};
 use lb_types::Nanos;
 use std::pin::pin;
 use std::sync::PoisonError;
@@ -24,36 +25,39 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         policy: &RetryPolicy,
         outgoing: &Outgoing<B>,
+        leaf: usize,
         now: Nanos,
     ) -> Option<Duration> {
         let hedge = policy.settings().hedge.as_ref().filter(|_| outgoing.is_bare())?;
         let w = self.worker();
-        let mut recent = w.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.delay(hedge, now, || counts(&w.balancer.pool().snapshot()))
+        let mut recent = w.upstream(leaf).recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.delay(hedge, now, || counts(&w.balancer.leaves()[leaf].pool().snapshot()))
     }
 
     /// A try that is hedged after `delay`: the end of the try that won, or failed last; `lease` is then that one's.
     pub(crate) async fn hedged(&self, j: Journey<'_, '_, B>, lease: &mut Lease, delay: Duration) -> Ended<B> {
         let w = &**self.worker();
-        let Journey { watch, policy, cx, outgoing, past } = j;
+        let Journey { watch, policy, selection, outgoing, .. } = j;
+        let now = selection.now();
+        let up = w.upstream(selection.leaf());
         let backend = lease.backend().clone();
         let Some(mut copy) = outgoing.copy() else {
-            return self.attempt(&backend, outgoing, policy, cx.now, watch).await;
+            return self.attempt(up, &backend, outgoing, policy, now, watch).await;
         };
         let overtaken = {
-            let mut first = pin!(self.attempt(&backend, outgoing, policy, cx.now, watch));
+            let mut first = pin!(self.attempt(up, &backend, outgoing, policy, now, watch));
             tokio::select! {
                 biased;
                 ended = &mut first => return ended,
                 () = tokio::time::sleep(delay) => {}
             }
-            let Some(mut other) = self.lease_beside(policy, cx, &backend, watch.now()) else {
+            let Some(mut other) = self.lease_beside(policy, selection, &backend, watch.now()) else {
                 return first.await;
             };
             let own = w.timer.watch(false);
             own.0.set_cap(Some(watch.cap()));
             let beside = other.backend().clone();
-            let mut second = pin!(self.attempt(&beside, &mut copy, policy, other.started(), &own.0));
+            let mut second = pin!(self.attempt(up, &beside, &mut copy, policy, other.started(), &own.0));
             let (first_is_done, ended) = tokio::select! {
                 biased;
                 ended = &mut first => (true, ended),
@@ -63,7 +67,7 @@ impl<B: RequestBody> Proxy<B> {
                 (true, Ok(won)) => return Ok(won),
                 (true, Err(error)) => {
                     std::mem::swap(lease, &mut other);
-                    fail(other, error, watch.now(), cx, past);
+                    fail(other, error, watch.now(), selection);
                     let ended = second.await;
                     if ended.is_ok() {
                         Counters::count(&w.counters.hedges_won);
@@ -71,7 +75,7 @@ impl<B: RequestBody> Proxy<B> {
                     return ended;
                 }
                 (false, Err(error)) => {
-                    fail(other, error, watch.now(), cx, past);
+                    fail(other, error, watch.now(), selection);
                     return first.await;
                 }
                 (false, Ok(won)) => {
@@ -83,7 +87,7 @@ impl<B: RequestBody> Proxy<B> {
         Counters::count(&w.counters.hedges_won);
         // Should this response be retried on: it is the copy that was sent, and the slow backend is not the next to ask.
         *outgoing = copy;
-        past.mark(&backend, cx);
+        selection.tried(&backend);
         Ok(overtaken)
     }
 
@@ -91,7 +95,7 @@ impl<B: RequestBody> Proxy<B> {
     fn lease_beside(
         &self,
         policy: &RetryPolicy,
-        cx: &PickContext<'static>,
+        selection: &Selection,
         backend: &BackendState,
         now: Nanos,
     ) -> Option<Lease> {
@@ -100,10 +104,10 @@ impl<B: RequestBody> Proxy<B> {
             Counters::count(&w.counters.retries_refused);
             return None;
         };
-        let mut cx = cx.clone();
-        cx.now = now;
-        cx.exclude(backend);
-        let other = w.balancer.pool().acquire(&mut cx).ok()?;
+        let mut beside = selection.beside(backend);
+        beside.set_now(now);
+        // Within its region: another one is farther away, not faster.
+        let other = w.balancer.leaves()[beside.leaf()].acquire(&mut beside).ok()?;
         granted.made();
         Counters::count(&w.counters.hedges);
         Some(other)
@@ -111,8 +115,8 @@ impl<B: RequestBody> Proxy<B> {
 }
 
 /// Ends the lease of a try that failed while the other goes on.
-fn fail(lease: Lease, error: ProxyError, now: Nanos, cx: &mut PickContext<'_>, past: &mut Past) {
-    past.mark(lease.backend(), cx);
+fn fail(lease: Lease, error: ProxyError, now: Nanos, selection: &mut Selection) {
+    selection.tried(lease.backend());
     if let Some(failure) = Failure::of(error) {
         conclude(lease, failure, error, now);
     }

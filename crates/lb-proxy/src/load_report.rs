@@ -22,13 +22,13 @@ const BINARY: HeaderName = HeaderName::from_static("endpoint-load-metrics-bin");
 impl<B: RequestBody> Worker<B> {
     /// Takes what is meant for the proxy out of a response's head.
     #[inline]
-    pub(crate) fn hear_head(&self, headers: &mut HeaderMap, backend: &BackendState, watch: &Watch) {
+    pub(crate) fn hear_head(&self, headers: &mut HeaderMap, backend: &BackendState, leaf: usize, watch: &Watch) {
         if backend.wants_reports() {
             self.hear_load(headers, backend, watch);
         }
-        if let Some(agent) = &self.settings.agent_header
+        if let Some(agent) = &self.upstream(leaf).settings.agent_header
             && let Some(said) = take(headers, agent.name())
-            && !agent.hear(said.as_ref(), backend, self.balancer.pool())
+            && !agent.hear(said.as_ref(), backend, self.balancer.leaves()[leaf].pool())
         {
             Counters::count(&self.counters.agent_reports_malformed);
         }
@@ -36,11 +36,17 @@ impl<B: RequestBody> Worker<B> {
 
     /// The same of its trailers, with which a backend can report what the request itself has cost.
     #[cold]
-    pub(crate) fn hear_trailers(&self, trailers: &mut HeaderMap, backend: &BackendState, watch: &Watch) {
+    pub(crate) fn hear_trailers(
+        &self,
+        trailers: &mut HeaderMap,
+        backend: &BackendState,
+        leaf: usize,
+        watch: &Watch,
+    ) {
         if backend.wants_reports() {
             self.hear_load(trailers, backend, watch);
         }
-        if let Some(agent) = &self.settings.agent_header {
+        if let Some(agent) = &self.upstream(leaf).settings.agent_header {
             trailers.remove(agent.name());
         }
     }

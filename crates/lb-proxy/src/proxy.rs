@@ -5,18 +5,17 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::headers::{Forwarding, Seen};
-use crate::retry::hedge::Recent;
 use crate::settings::ProxySettings;
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use crate::upstream::pool::IdlePool;
+use crate::upstream::Upstream;
 use http::{HeaderMap, Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
@@ -46,13 +45,28 @@ impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
 pub(crate) struct Worker<B: RequestBody> {
     pub(crate) balancer: LoadBalancer,
     pub(crate) settings: ProxySettings,
-    pub(crate) idle: IdlePool<B>,
+    /// By the balancer's leaves.
+    upstreams: Box<[Upstream<B>]>,
+    /// Cookies that are ours and no backend's business.
+    pub(crate) cookies: Box<[Box<str>]>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
     fallback: Option<Fallback>,
-    /// For hedges; untouched without them.
-    pub(crate) recent: Mutex<Recent>,
     stats: Arc<ProxyStats>,
+}
+
+impl<B: RequestBody> Worker<B> {
+    /// The way to the backends of one of the balancer's leaves.
+    #[inline]
+    pub(crate) fn upstream(&self, leaf: usize) -> &Upstream<B> {
+        &self.upstreams[leaf]
+    }
+
+    /// Closes connections to backends that have been idle for too long.
+    pub(crate) fn sweep(&self) {
+        let now = self.timer.now();
+        self.upstreams.iter().for_each(|u| u.idle.sweep(now));
+    }
 }
 
 /// What is known of the client's connection.
@@ -109,12 +123,18 @@ impl<B: RequestBody> Proxy<B> {
         settings: ProxySettings,
         stats: Arc<ProxyStats>,
     ) -> Self {
+        let of_leaf = |i: usize| Upstream::new(settings.leaves.get(i).unwrap_or(&settings).clone());
+        let leaves = balancer.leaves();
+        let mut cookies: Vec<Box<str>> =
+            leaves.iter().filter_map(|lb| lb.session_cookie()).map(Box::from).collect();
+        cookies.sort_unstable();
+        cookies.dedup();
         let worker = Worker {
-            idle: IdlePool::new(settings.max_idle_per_backend, settings.max_idle_time),
+            upstreams: (0..leaves.len()).map(of_leaf).collect(),
+            cookies: cookies.into(),
             timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
             counters: stats.register(),
             balancer,
-            recent: Mutex::default(),
             fallback: settings.fallback.as_ref().map(Fallback::new),
             settings,
             stats,

@@ -103,6 +103,11 @@ pub struct ProxySettings {
     pub max_idle_time: Duration,
     /// The response header in which trusted backends may announce weight, drain or maintenance; default none.
     pub agent_header: Option<AgentHeader>,
+    /// How requests are carried to each region's backends, where the balancer is `geo-aware`: by [`LoadBalancer::leaves`]; a missing one is
+    /// as these. Time-outs of a try, idle connections, `preserve_host` and the agent's header are a region's own; the rest is said here.
+    ///
+    /// [`LoadBalancer::leaves`]: lb_balancer::LoadBalancer::leaves
+    pub leaves: Vec<ProxySettings>,
     /// The proxies in front of this one whose word is taken for whom a request is from; default nobody's. Who connects by a Unix domain
     /// socket is never trusted.
     pub trusted: Option<Arc<TrustedPeers>>,
@@ -121,6 +126,7 @@ impl Default for ProxySettings {
             max_idle_per_backend: 128,
             max_idle_time: Duration::from_secs(30),
             agent_header: None,
+            leaves: vec![],
             trusted: None,
         }
     }

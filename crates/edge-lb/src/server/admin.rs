@@ -1,13 +1,22 @@
 //! The admin server as part of the whole: what it looks at, and when it says "ready".
 
+use super::stores::Stores;
 use super::{AssembleError, metrics};
 use lb_admin::{AdminServer, AdminState, MetricsWriter};
-use lb_balancer::LoadBalancer;
+use lb_balancer::{GeoDetector, LoadBalancer};
 use lb_proxy::ProxyStats;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+/// What it looks at beside the pools.
+pub(super) struct Sources {
+    pub(super) stats: Arc<ProxyStats>,
+    pub(super) stores: Stores,
+    pub(super) detector: GeoDetector,
+}
 
 /// The admin server, bound; "ready" is no.
 #[derive(Debug)]
@@ -19,13 +28,21 @@ pub(super) struct Admin {
 impl Admin {
     pub(super) fn bind(
         address: SocketAddr,
-        pool: &str,
-        balancer: &LoadBalancer,
-        stats: Arc<ProxyStats>,
+        pools: &BTreeMap<String, LoadBalancer>,
+        entry: &str,
+        sources: Sources,
     ) -> Result<Self, AssembleError> {
         let (ready, is_ready) = watch::channel(false);
-        let state = AdminState::new([(pool.to_owned(), balancer.clone())], is_ready)
-            .metrics_from(move |out: &mut MetricsWriter| metrics::proxy(&stats.snapshot(), out));
+        let Sources { stats, stores, detector } = sources;
+        let asked = detector.clone();
+        let state = AdminState::new(pools.clone(), is_ready)
+            .geo(detector)
+            .entry(entry)
+            .metrics_from(move |out: &mut MetricsWriter| {
+                metrics::proxy(&stats.snapshot(), out);
+                stores.metrics(out);
+                metrics::geo(&asked.statistics(), out);
+            });
         Ok(Self { server: AdminServer::bind(address, state)?, ready })
     }
 

@@ -8,12 +8,51 @@ use lb_proxy::ServeError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
-    /// There must be one pool: without routes nobody could say which.
-    #[error("there must be one pool, not {count}: routes are not built yet")]
-    Pools {
-        /// How many there are.
-        count: usize,
+    /// No pool has this name.
+    #[error("there is no pool \"{pool}\"")]
+    NoPool {
+        /// The name.
+        pool: String,
     },
+    /// A store is set wrong.
+    #[error("stores.{store}.{error}")]
+    Store {
+        /// The store's name.
+        store: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// A kind of store that this version does not know.
+    #[error("stores.{store}: this kind of store is not built yet")]
+    StoreKind {
+        /// The store's name.
+        store: String,
+    },
+    /// No store has this name.
+    #[error("there is no store \"{store}\"")]
+    UnknownStore {
+        /// The name.
+        store: String,
+    },
+    /// A pool's session affinity is set wrong.
+    #[error("pool \"{pool}\", session_affinity.{error}")]
+    Sessions {
+        /// The pool's name.
+        pool: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// A kind of geography database that this version does not know.
+    #[error("geo.database: this kind of database is not built yet")]
+    GeoDatabase,
+    /// A geography database cannot be opened, or geography is set wrong.
+    #[error("geo: {0}")]
+    Geo(#[from] lb_geo::GeoError),
+    /// A store on the network needs a tokio runtime to live on.
+    #[error("a store on the network needs a tokio runtime")]
+    NoRuntime,
     /// A kind of listener that this version does not know.
     #[error("{address}: this kind of listener is not built yet")]
     Listener {
@@ -78,7 +117,7 @@ impl AssembleError {
         match self {
             Self::Serve(ServeError::NoListeners) => true,
             Self::Admin(e) => matches!(e, AdminError::NotLoopback { .. }),
-            Self::Serve(_) | Self::Start(_) => false,
+            Self::Serve(_) | Self::Start(_) | Self::NoRuntime => false,
             _ => true,
         }
     }

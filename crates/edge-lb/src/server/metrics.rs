@@ -65,3 +65,16 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         out.counter(name, help, &[], n);
     }
 }
+
+/// What came of questions where a client is.
+pub(super) fn geo(s: &lb_geo::detector::Statistics, out: &mut MetricsWriter) {
+    let counters = [
+        ("edge_lb_geo_lookups_total", "Questions where a client is.", s.lookups),
+        ("edge_lb_geo_cache_hits_total", "Questions that were answered by the cache.", s.hits),
+        ("edge_lb_geo_unknown_total", "Clients that nobody could place.", s.unknown),
+        ("edge_lb_geo_errors_total", "Questions to a database or provider that failed.", s.errors),
+    ];
+    for (name, help, n) in counters {
+        out.counter(name, help, &[], n);
+    }
+}

@@ -10,28 +10,39 @@
 
 mod admin;
 mod error;
+mod geo;
 mod log;
 mod metrics;
 mod pool;
 mod running;
+mod stores;
 
 pub use error::AssembleError;
 pub use running::{Report, Running};
 
 use admin::Admin;
 use lb_balancer::LoadBalancer;
-use lb_config::{Config, Listener};
-use lb_proxy::{ListenAddress, ListenerSettings, ProxyStats, Server};
+use lb_config::{ClientIpHeader, Config, Listener};
+use lb_proxy::{
+    ForwardingHeader, ListenAddress, ListenerSettings, ProxySettings, ProxyStats, Server, TrustedPeers,
+    TrustedProxies,
+};
+use pool::Common;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stores::Stores;
 
 /// A server whose addresses are taken, at rest.
 #[derive(Debug)]
 pub struct Assembled {
-    name: String,
-    balancer: LoadBalancer,
+    /// The pool that requests go to.
+    entry: LoadBalancer,
+    /// All pools, by name.
+    pools: BTreeMap<String, LoadBalancer>,
+    stores: Stores,
     server: Server,
     admin: Option<Admin>,
     grace: Duration,
@@ -57,14 +68,35 @@ pub struct Assembled {
 /// # Errors
 /// A configuration that cannot work ([`AssembleError::is_config`]), or an address that cannot be taken.
 pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
-    let Config { workers, listeners, admin, pools, shutdown_grace, .. } = config;
-    let count = pools.len();
-    let mut pools = pools.into_iter();
-    let (Some((name, pool)), None) = (pools.next(), pools.next()) else {
-        return Err(AssembleError::Pools { count });
+    let Config { workers, listeners, admin, pools, shutdown_grace, stores, geo, entry, .. } = config;
+    let trusted = trusted(config.trusted_proxies, config.client_ip_header)?;
+    let stores = Stores::open(stores)?;
+    let detector = geo::detector(geo, &stores)?;
+    let common = Common { stores: &stores, detector: &detector };
+    let mut built = BTreeMap::new();
+    let mut over_regions = vec![];
+    for (name, mut pool) in pools {
+        let settings = pool::proxy_settings(&name, &pool)?;
+        match pool.regional.take() {
+            Some(regional) => over_regions.push((name, settings, regional)),
+            None => {
+                let balancer = pool::balancer(&name, pool, &common)?;
+                built.insert(name, (balancer, settings));
+            }
+        }
+    }
+    for (name, mut settings, regional) in over_regions {
+        let (balancer, leaves) = pool::regional(&name, regional, &built, &common)?;
+        // Of its own it has no breakers: where those of a region are open, that region's words are given.
+        settings.fallback = leaves.iter().find_map(|l| l.fallback.clone());
+        settings.leaves = leaves;
+        built.insert(name, (balancer, settings));
+    }
+    let Some((balancer, proxy)) = built.get(&entry).cloned() else {
+        return Err(AssembleError::NoPool { pool: entry });
     };
-    let proxy = pool::proxy_settings(&name, &pool)?;
-    let balancer = pool::balancer(&name, pool)?;
+    let proxy = ProxySettings { trusted, ..proxy };
+    let pools: BTreeMap<_, _> = built.into_iter().map(|(name, (lb, _))| (name, lb)).collect();
     let workers = workers.unwrap_or_else(available_workers);
     let server = Server::bind(
         listeners.into_iter().map(listener).collect::<Result<_, _>>()?,
@@ -72,13 +104,26 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         balancer.clone(),
         proxy,
     )?;
-    let admin = admin.map(|a| Admin::bind(a.address, &name, &balancer, server.stats())).transpose()?;
-    Ok(Assembled { name, balancer, server, admin, grace: shutdown_grace })
+    let sources = admin::Sources { stats: server.stats(), stores: stores.clone(), detector };
+    let admin = admin.map(|a| Admin::bind(a.address, &pools, &entry, sources)).transpose()?;
+    Ok(Assembled { entry: balancer, pools, stores, server, admin, grace: shutdown_grace })
 }
 
 /// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.
 fn available_workers() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Whose word is taken for the address that they saw.
+fn trusted(networks: Vec<String>, header: ClientIpHeader) -> Result<Option<Arc<TrustedPeers>>, AssembleError> {
+    if networks.is_empty() {
+        return Ok(None);
+    }
+    let header = match header {
+        ClientIpHeader::Forwarded => ForwardingHeader::Forwarded,
+        _ => ForwardingHeader::XForwardedFor,
+    };
+    Ok(Some(Arc::new(TrustedPeers { proxies: TrustedProxies::new(networks)?, header })))
 }
 
 fn listener(l: Listener) -> Result<ListenerSettings, AssembleError> {
@@ -111,7 +156,7 @@ impl Assembled {
 
     /// The pool of this name.
     pub fn balancer(&self, pool: &str) -> Option<&LoadBalancer> {
-        (pool == self.name).then_some(&self.balancer)
+        self.pools.get(pool)
     }
 
     /// The data plane's counters.

@@ -1,13 +1,21 @@
 //! From a pool's configuration to its balancer and to how requests are carried.
 
 use super::AssembleError;
-use lb_balancer::LoadBalancer;
+use super::stores::Stores;
+use lb_balancer::{Caching, GeoDetector, LoadBalancer, SharingSettings};
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
-use lb_config::{Discovery, DnsRecord, Format, Pool, RetryOn as Condition};
+use lb_config::{Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
 use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What all pools have in common.
+pub(super) struct Common<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) detector: &'a GeoDetector,
+}
 
 /// How requests go to the pool's backends.
 pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
@@ -54,8 +62,32 @@ fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolic
 }
 
 /// The pool with its health checks and its discovery, at rest.
-pub(super) fn balancer(name: &str, pool: Pool) -> Result<LoadBalancer, AssembleError> {
+pub(super) fn balancer(name: &str, pool: Pool, common: &Common<'_>) -> Result<LoadBalancer, AssembleError> {
     let mut builder = LoadBalancer::builder().name(name).settings(pool.settings).backends(pool.backends);
+    if let Some(affinity) = pool.session_affinity {
+        builder = builder.session_affinity(affinity.settings);
+        if let Some(opened) = common.stores.of(&affinity.storage)? {
+            let sharing = SharingSettings::new().timeout(opened.timeout);
+            builder = builder.session_store(opened.store.clone(), sharing);
+        }
+    }
+    if let Some(c) = pool.caching {
+        let mut caching = Caching::default();
+        (caching.ttl, caching.key, caching.max_entries) = (c.ttl, c.key, c.max_entries);
+        builder = builder.caching(caching);
+        if let Some(opened) = common.stores.of(&c.storage)? {
+            builder = builder.cache_store(opened.store.clone(), opened.timeout);
+        }
+    }
+    if let Some(geo) = pool.geo {
+        builder = builder.geo_detector(common.detector.clone());
+        for region in geo.regions {
+            builder = builder.region(region.settings, region.backends);
+        }
+        if let Some(fallback) = geo.fallback_region {
+            builder = builder.fallback_region(fallback);
+        }
+    }
     if let Some(check) = pool.health_check {
         builder = builder.health_check(check);
     }
@@ -87,6 +119,27 @@ pub(super) fn balancer(name: &str, pool: Pool) -> Result<LoadBalancer, AssembleE
         Some(_) => return Err(AssembleError::DiscoveryKind { pool: name.to_owned() }),
     };
     Ok(builder.build()?)
+}
+
+/// A balancer over those of its regions, and how requests go to each region's backends.
+pub(super) fn regional(
+    name: &str,
+    regional: Regional,
+    pools: &BTreeMap<String, (LoadBalancer, ProxySettings)>,
+    common: &Common<'_>,
+) -> Result<(LoadBalancer, Vec<ProxySettings>), AssembleError> {
+    let mut builder = LoadBalancer::builder().name(name).geo_detector(common.detector.clone());
+    let mut leaves = vec![];
+    for region in regional.balancers {
+        let missing = || AssembleError::NoPool { pool: region.pool.clone() };
+        let (balancer, settings) = pools.get(&region.pool).ok_or_else(missing)?;
+        builder = builder.regional_balancer(region.settings, balancer.clone());
+        leaves.push(settings.clone());
+    }
+    if let Some(fallback) = regional.fallback_region {
+        builder = builder.fallback_region(fallback);
+    }
+    Ok((builder.build()?, leaves))
 }
 
 /// A discovery file's text by the same keys as the configuration's.

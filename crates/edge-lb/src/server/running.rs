@@ -4,6 +4,7 @@ use super::admin::{Admin, RunningAdmin};
 use super::{AssembleError, Assembled, log};
 use lb_balancer::{LoadBalancer, Running as RunningBalancer};
 use lb_proxy::{ListenAddress, ProxyStats, RunningServer, ShutdownReport};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +17,16 @@ pub type Report = ShutdownReport;
 #[must_use = "dropping it stops the server"]
 #[derive(Debug)]
 pub struct Running {
-    name: String,
     addresses: Vec<ListenAddress>,
     admin_address: Option<SocketAddr>,
-    balancer: LoadBalancer,
+    pools: BTreeMap<String, LoadBalancer>,
     stats: Arc<ProxyStats>,
     grace: Duration,
     // In the order in which they end.
     server: RunningServer,
     admin: Option<RunningAdmin>,
     background: RunningBalancer,
-    _log: Option<Task>,
+    _tasks: Vec<Task>,
 }
 
 /// A task that ends with its guard.
@@ -41,28 +41,32 @@ impl Drop for Task {
 
 impl Running {
     pub(super) fn start(assembled: Assembled) -> Result<Self, AssembleError> {
-        let Assembled { name, balancer, server, admin, grace } = assembled;
+        let Assembled { entry, pools, stores, server, admin, grace } = assembled;
         let addresses = server.addresses().to_vec();
         let admin_address = admin.as_ref().map(Admin::address);
         let stats = server.stats();
-        log::health(&balancer);
-        log::faults(&balancer);
-        let background = balancer.start()?;
-        let log = log::discovery(&balancer).map(|watch| Task(tokio::spawn(watch)));
+        for balancer in pools.values() {
+            log::health(balancer);
+            log::faults(balancer);
+        }
+        // The others are its regions'.
+        let background = entry.start()?;
+        let watches = pools.values().filter_map(log::discovery);
+        let mut tasks: Vec<_> = watches.map(|watch| Task(tokio::spawn(watch))).collect();
+        tasks.push(Task(tokio::spawn(stores.probe())));
         let server = server.start()?;
         // Last: it says "ready" as soon as it answers.
         let admin = admin.map(Admin::start);
         Ok(Self {
-            name,
             addresses,
             admin_address,
-            balancer,
+            pools,
             stats,
             grace,
             server,
             admin,
             background,
-            _log: log,
+            _tasks: tasks,
         })
     }
 
@@ -78,7 +82,7 @@ impl Running {
 
     /// The pool of this name.
     pub fn balancer(&self, pool: &str) -> Option<&LoadBalancer> {
-        (pool == self.name).then_some(&self.balancer)
+        self.pools.get(pool)
     }
 
     /// The data plane's counters.

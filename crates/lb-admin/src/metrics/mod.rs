@@ -4,6 +4,7 @@
 //! its own from them, so a backend that is gone is gone from the next scrape, and prints it. Latencies come from the engine's
 //! log-linear histograms, printed beside it as histograms with fixed bounds.
 
+mod affinity;
 mod faults;
 mod pools;
 mod writer;
@@ -38,6 +39,7 @@ pub(crate) fn render(state: &AdminState) -> String {
     out.gauge("edge_lb_ready", "Whether /readyz says ready.", &[], ready);
     for (name, lb) in &state.pools {
         pools::collect(name, lb, &mut out);
+        affinity::collect(name, lb, &mut out);
         if let Some(counts) = state.faults.get(name) {
             counts.write(name, lb, &mut out);
         }

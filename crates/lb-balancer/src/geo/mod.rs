@@ -119,6 +119,13 @@ impl LoadBalancer {
         self.inner.geo.as_ref().map(|g| &g.detector).or_else(of_regional)
     }
 
+    /// `geo-aware`: the pool of each region, by the region's name; `None` otherwise.
+    pub fn regional_pools(&self) -> Option<std::collections::BTreeMap<String, String>> {
+        let regional = self.inner.regional.as_ref()?;
+        let names = regional.map.names().map(str::to_owned);
+        Some(names.zip(regional.leaves().iter().map(|lb| lb.name().to_owned())).collect())
+    }
+
     /// Does it take a question to an HTTP provider to know where this client is? Then [`locate`](Self::locate) before the request is
     /// looked at.
     #[inline]

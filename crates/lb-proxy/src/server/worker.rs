@@ -103,8 +103,7 @@ async fn wait_for(stage: &mut watch::Receiver<Stage>, at_least: Stage) {
 async fn sweep(proxy: Proxy<Incoming>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let w = proxy.worker();
-        w.idle.sweep(w.timer.now());
+        proxy.worker().sweep();
     }
 }
 
