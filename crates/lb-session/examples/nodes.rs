@@ -24,14 +24,14 @@ fn node(store: Arc<dyn Store>) -> Result<SharedSessions, Error> {
 async fn serve(node: &SharedSessions, user: &str, pick: &str, at: Moment) -> BackendId {
     let headers = [("x-user", user)];
     let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-    // A header's id comes of its value; the one that is drawn is for cookies.
-    let resolved = node.resolve(&request, SessionId::from_random(0), at).await;
+    // A header's id comes of its value; those that are drawn are for cookies.
+    let resolved = node.resolve(&request, || SessionId::from_random(0), at).await;
     match (resolved.affinity, resolved.session) {
         (Affinity::Backend(backend), Some(session)) => match follow(Standing::Usable, false) {
             Follow::Stay => backend,
-            _ => node.reassign(session, &backend, &pick.into(), at).await,
+            _ => node.reassign(session, backend, pick.into(), at).await,
         },
-        (_, Some(session)) => node.assign(session, &pick.into(), at).await,
+        (_, Some(session)) => node.assign(session, pick.into(), at).await,
         (_, None) => pick.into(),
     }
 }

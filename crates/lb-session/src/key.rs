@@ -87,7 +87,7 @@ pub(crate) fn derived_id(
     }
 }
 
-fn derive(pool: &str, kind: &[u8], value: &[u8]) -> SessionId {
+pub(crate) fn derive(pool: &str, kind: &[u8], value: &[u8]) -> SessionId {
     let mut hash = Sha256::new();
     // Each part behind its length: no two lists of parts read the same.
     for part in [pool.as_bytes(), kind, value] {

@@ -13,7 +13,7 @@
 //! let at = Moment { now: Nanos::from_secs(5), unix_s: 1_800_000_000 };
 //!
 //! // A client without a cookie: pick a backend, assign it, and send a cookie along.
-//! let first = sessions.resolve(&RequestInfo::default(), SessionId::from_random(42), at);
+//! let first = sessions.resolve(&RequestInfo::default(), || SessionId::from_random(42), at);
 //! assert_eq!(first.affinity, Affinity::None);
 //! let session = first.session.expect("a cookie can always be set");
 //! let backend = sessions.assign(session, &BackendId::from("a"), at);
@@ -24,12 +24,12 @@
 //! let cookie = set_cookie.split(';').next().unwrap_or_default();
 //! let headers = [("Cookie", cookie)];
 //! let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-//! let again = sessions.resolve(&request, SessionId::from_random(43), at);
+//! let again = sessions.resolve(&request, || SessionId::from_random(43), at);
 //! assert_eq!(again.affinity, Affinity::Backend(backend));
 //!
 //! // Cleared: the cookie does not route any more.
 //! sessions.clear_session(session, at);
-//! assert_eq!(sessions.resolve(&request, SessionId::from_random(44), at).affinity, Affinity::Cleared);
+//! assert_eq!(sessions.resolve(&request, || SessionId::from_random(44), at).affinity, Affinity::Cleared);
 //! # Ok(())
 //! # }
 //! ```
@@ -42,11 +42,13 @@
 //! | [`cookie::header`] | cookies found in a request and taken out of it |
 //! | [`ignored`] | [`Ignored`]: why what a client presented does not count |
 //! | [`table`] | the bounded table, its order and expiry |
-//! | [`manager`] | [`SessionManager`]: resolve, assign, reassign, clear |
+//! | [`manager`] | [`SessionManager`]: resolve, assign, reassign, clear, list |
+//! | [`cohort`] | who takes part in a split of traffic |
 //! | [`follow()`] | [`Follow`]: what to do when the session's backend is not usable |
 //! | [`record`] | what nodes tell each other of a session, and whose word counts |
 //! | `sharing` | `SharedSessions`: nodes that agree, and restarts that keep sessions (feature `store`) |
 
+pub mod cohort;
 pub mod cookie;
 pub mod follow;
 mod id;

@@ -18,6 +18,9 @@ impl Names {
             return known.clone();
         }
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return known.clone(); // another thread was faster
+        }
         if names.len() >= NAMES_MAX {
             names.clear();
         }

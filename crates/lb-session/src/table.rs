@@ -4,7 +4,7 @@
 //! the slab from the longest unused to the last used. As `ttl` is one for all, that is also the order in which they expire, so what has
 //! expired is always found at the list's head, and so is what makes room when the shard is full. Every call costs O(1).
 //!
-//! The bound is the sum of the shards': ids spread evenly, so at a million sessions the first shard is full when the table is 97 % full.
+//! The bound is divided among the shards: ids spread evenly, so at a million sessions the first shard is full when the table is 97 % full.
 //! Below [`SHARD_SESSIONS`] sessions there is one shard, and the order is exact.
 //!
 //! Times are kept in ticks of [`TICK`]: a session lives for `ttl` and up to one tick more.
@@ -31,6 +31,8 @@ pub const SHARDS_MAX: usize = 64;
 const NOWHERE: u32 = u32::MAX;
 /// How many expired sessions one call clears away at most, so that no call pays for all.
 const EXPIRED_A_CALL: usize = 8;
+/// How many places a scan looks at under one lock: some 10 µs.
+const SCANNED_A_LOCK: usize = 512;
 
 pub(crate) struct Table {
     shards: Box<[Mutex<Shard>]>,
@@ -87,6 +89,15 @@ pub(crate) struct Found {
     pub(crate) sync_due: bool,
 }
 
+/// A session that a scan came by.
+pub(crate) struct Seen {
+    pub(crate) id: SessionId,
+    pub(crate) backend: BackendId,
+    pub(crate) created: u32,
+    /// Since its last use, to a tick.
+    pub(crate) idle: Nanos,
+}
+
 fn ticks(now: Nanos) -> u32 {
     // From 1: 0 stands for never. 13 years until it saturates.
     u32::try_from(now.0 / TICK.0 + 1).unwrap_or(u32::MAX)
@@ -107,7 +118,7 @@ impl Table {
         Self {
             shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
             hasher,
-            per_shard_max: sessions_max.div_ceil(shards),
+            per_shard_max: sessions_max / shards, // 1 or more, as a second shard comes with 4096 sessions
             ttl_ticks: u32::try_from(ttl.0.div_ceil(TICK.0)).unwrap_or(u32::MAX),
         }
     }
@@ -157,7 +168,11 @@ impl Table {
         let now = ticks(now);
         let mut shard = self.shard(id);
         shard.clear_expired(now, self.ttl_ticks);
-        let at = shard.index.get(&id).copied();
+        let mut at = shard.index.get(&id).copied();
+        if let Some(over) = at.filter(|&at| self.is_over(&shard.entries[at as usize], now)) {
+            shard.remove(over, End::Expired);
+            at = None;
+        }
         let present = at.map(|at| shard.entries[at as usize].record());
         let Some(next) = change(present.as_ref()) else { return (present, false) };
         match at {
@@ -204,19 +219,26 @@ impl Table {
         }
     }
 
-    /// Calls `see` with each session that is neither over nor cleared, shard by shard, until it says `false`. `see` must not come back
-    /// to the table.
-    pub(crate) fn each(&self, now: Nanos, mut see: impl FnMut(SessionId, &BackendId, u32) -> bool) {
+    /// Calls `see` with each session that is neither over nor cleared, of this backend or of all, in no order that means anything, until
+    /// it says `false`. Each lock is held for a few places at a time and never while `see` is called, so a session that comes, goes or
+    /// is replaced meanwhile may be missed or seen twice.
+    pub(crate) fn each(&self, now: Nanos, of: Option<&BackendId>, mut see: impl FnMut(Seen) -> bool) {
         let now = ticks(now);
+        let mut batch = Vec::new();
         for shard in &self.shards {
-            let shard = lock(shard);
-            let mut at = shard.youngest;
-            while let Some(entry) = shard.entries.get(at as usize) {
-                at = entry.older;
-                if let Some(backend) = &entry.backend
-                    && !self.is_over(entry, now)
-                    && !see(entry.id, backend, entry.created)
-                {
+            for from in (0..).step_by(SCANNED_A_LOCK) {
+                let shard = lock(shard);
+                let Some(places) = shard.entries.get(from..) else { break };
+                let places = &places[..places.len().min(SCANNED_A_LOCK)];
+                batch.extend(places.iter().filter_map(|entry| {
+                    let backend = entry.backend.as_ref().filter(|b| of.is_none_or(|of| *b == of))?;
+                    let idle = Nanos(u64::from(now.saturating_sub(entry.used)) * TICK.0);
+                    let seen =
+                        || Seen { id: entry.id, backend: backend.clone(), created: entry.created, idle };
+                    (!self.is_over(entry, now)).then(seen)
+                }));
+                drop(shard);
+                if !batch.drain(..).all(&mut see) {
                     return;
                 }
             }
@@ -233,7 +255,7 @@ fn is_over(entry: &Entry, now: u32, ttl_ticks: u32) -> bool {
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    // The only foreign code under the lock is `change` and `see`, which are this crate's and do not panic.
+    // The only foreign code under the lock is `change`, which is this crate's and does not panic.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -274,6 +296,8 @@ impl Shard {
         let was = self.entries[at as usize].backend.take();
         self.count_out(&was);
         self.count_in(&record.backend);
+        // What follows a tombstone is another session.
+        self.counts.total += u64::from(was.is_none() && record.backend.is_some());
         let entry = &mut self.entries[at as usize];
         entry.backend.clone_from(&record.backend);
         (entry.created, entry.epoch) = (record.created, record.epoch);

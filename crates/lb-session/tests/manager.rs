@@ -2,7 +2,7 @@
 
 use lb_session::{
     Affinity, CookieOptions, Ignored, Moment, Resolved, Secret, SessionAffinity, SessionId, SessionManager,
-    Source,
+    SessionView, Source,
 };
 use lb_types::{BackendId, Nanos, RequestInfo};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn pair(set_cookie: &str) -> String {
 
 fn ask(m: &SessionManager, cookie: &str, fresh: u128, s: u32) -> Resolved {
     let headers = [("cookie", cookie)];
-    m.resolve(&RequestInfo { headers: &headers, ..RequestInfo::default() }, id(fresh), at(s))
+    m.resolve(&RequestInfo { headers: &headers, ..RequestInfo::default() }, || id(fresh), at(s))
 }
 
 /// A client that was assigned to `a` at 0 s, and its cookie.
@@ -72,12 +72,12 @@ fn a_life_in_use_ends_by_max_lifetime() {
     let m = manager(SessionAffinity::header("X-User").max_lifetime(Some(Duration::from_secs(3_600))));
     let headers = [("x-user", "ann")];
     let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-    let session = m.resolve(&request, id(9), at(0)).session.unwrap();
+    let session = m.resolve(&request, || id(9), at(0)).session.unwrap();
     m.assign(session, &b("a"), at(0));
     assert!(m.touch(session, at(3_000)));
-    assert_eq!(m.resolve(&request, id(9), at(3_601)).affinity, Affinity::None);
+    assert_eq!(m.resolve(&request, || id(9), at(3_601)).affinity, Affinity::None);
     assert_eq!(m.assign(session, &b("b"), at(3_601)), "b");
-    assert_eq!(m.resolve(&request, id(9), at(3_700)).affinity, Affinity::Backend(b("b")));
+    assert_eq!(m.resolve(&request, || id(9), at(3_700)).affinity, Affinity::Backend(b("b")));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn by_header_a_cleared_session_begins_anew() {
     let m = manager(SessionAffinity::header("X-User"));
     let headers = [("x-user", "ann")];
     let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-    let ask = |s| m.resolve(&request, id(9), at(s));
+    let ask = |s| m.resolve(&request, || id(9), at(s));
     let session = ask(0).session.unwrap();
     assert_eq!(m.assign(session, &b("a"), at(0)), "a");
     assert_eq!(ask(1).affinity, Affinity::Backend(b("a")));
@@ -136,7 +136,7 @@ fn by_header_a_cleared_session_begins_anew() {
     assert_eq!((ask(3).affinity, ask(3).session), (Affinity::Cleared, Some(session)));
     assert_eq!(m.assign(session, &b("b"), at(3)), "b");
     assert_eq!(ask(4).affinity, Affinity::Backend(b("b")));
-    let nobody = m.resolve(&RequestInfo::default(), id(9), at(4));
+    let nobody = m.resolve(&RequestInfo::default(), || id(9), at(4));
     assert_eq!((nobody.session, nobody.affinity), (None, Affinity::None));
 }
 
@@ -167,11 +167,50 @@ fn of_several_cookies_the_one_that_is_ours_counts() {
     let cookie = client(&m);
     let r = ask(&m, &format!("LB_SESSION=forged; {cookie}"), 2, 1);
     assert_eq!((r.affinity, r.ignored), (Affinity::Backend(b("a")), None));
-    let crumbs = [&b"x=1"[..], b"LB_SESSION=", cookie.as_bytes()];
-    assert_eq!(m.resolve_cookies(crumbs, id(2), at(1)).affinity, Affinity::Backend(b("a")));
+    let lines = |lines: &[&str]| {
+        let headers: [_; 6] = std::array::from_fn(|n| ("Cookie", lines.get(n).copied().unwrap_or_default()));
+        let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
+        m.resolve(&request, || id(2), at(1))
+    };
+    assert_eq!(lines(&["x=1", "LB_SESSION=", &cookie]).affinity, Affinity::Backend(b("a")));
     assert_eq!(m.session_stats().ignored.sum(), 0);
     let r = ask(&m, "LB_SESSION=forged", 2, 1);
     assert_eq!((r.ignored, m.session_stats().ignored.sum()), (Some(Ignored::Malformed), 1));
+    // Four are looked at in all, not four of each line.
+    let two = "LB_SESSION=forged; LB_SESSION=forged";
+    assert_eq!(lines(&[two, "LB_SESSION=forged", &cookie]).ignored, None);
+    assert_eq!(lines(&[two, two, &cookie]).affinity, Affinity::None);
+}
+
+#[test]
+fn an_id_is_drawn_only_when_it_is_needed() {
+    let m = manager(SessionAffinity::cookie());
+    let cookie = client(&m);
+    let headers = [("cookie", &*cookie)];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::from_ip([192, 0, 2, 7].into()) };
+    m.resolve(&request, || unreachable!("it has a cookie"), at(1));
+    manager(SessionAffinity::new()).resolve(&request, || unreachable!("it has an address"), at(1));
+    let nobody = RequestInfo::default();
+    manager(SessionAffinity::new()).resolve(&nobody, || unreachable!("not by cookie"), at(1));
+}
+
+#[test]
+fn what_is_over_for_its_age_is_in_no_list_and_has_no_cookie() {
+    let m = manager(
+        SessionAffinity::cookie().ttl(Duration::from_secs(60)).max_lifetime(Some(Duration::from_secs(90))),
+    );
+    m.assign(id(1), &b("a"), at(0));
+    assert!(m.touch(id(1), at(50)) && m.set_cookie(id(1), at(90), false).is_some());
+    assert_eq!((m.sessions(9, at(90)).len(), m.sessions_on(&b("a"), at(90))), (1, 1));
+    assert_eq!(
+        (m.sessions(9, at(91)).len(), m.sessions_on(&b("a"), at(91))),
+        (0, 0),
+        "a drain waits no longer"
+    );
+    assert_eq!((m.set_cookie(id(1), at(91), false), m.touch(id(1), at(91))), (None, false));
+    let by_address = manager(SessionAffinity::new());
+    by_address.assign(id(1), &b("a"), at(0));
+    assert_eq!(by_address.set_cookie(id(1), at(0), false), None, "nobody would read it");
 }
 
 #[test]
@@ -197,6 +236,12 @@ fn statistics_and_lists() {
     assert_eq!(m.sessions(9, at(40)).len(), 3);
     assert_eq!(m.sessions(0, at(40)).len(), 0);
     assert_eq!(m.sessions_on(&b("b"), at(40)), 2);
+    let view = |n, idle_s| SessionView { id: id(n), backend: b("b"), created: START, idle_s };
+    let mut of_b = m.sessions_of(&b("b"), 9, at(40));
+    of_b.sort_by_key(|view| view.id);
+    assert_eq!(of_b, [view(1, 40), view(3, 0)]);
+    assert_eq!(m.sessions_of(&b("b"), 1, at(40)).len(), 1);
+    assert_eq!(m.sessions_of(&b("c"), 9, at(40)), []);
     m.sweep(at(3_610));
     assert_eq!(m.session_stats().active, 1);
     m.sweep(at(9_999));

@@ -47,14 +47,14 @@ async fn serve(node: &SharedSessions, user: usize, pick: &str, now: Nanos) -> (B
     let looking_up = {
         let headers = [("x-user", &*name)];
         let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-        node.resolve(&request, SessionId::from_random(0), at(now))
+        node.resolve(&request, || SessionId::from_random(0), at(now))
     };
     let resolved = looking_up.await;
     match resolved.backend() {
         Some(backend) => (backend.clone(), resolved.source),
         None => {
             let session = resolved.session.expect("users have a header");
-            (node.assign(session, &pick.into(), at(now)).await, Source::Nowhere)
+            (node.assign(session, pick.into(), at(now)).await, Source::Nowhere)
         }
     }
 }
@@ -148,9 +148,7 @@ async fn a_store_that_is_killed_and_returns_under_load() {
     assert_eq!(shared_store.stats().outages, 1, "told once: {:?}", shared_store.stats());
 
     // All who came in the outage, and all who were used after it, are in the store again, which had lost everything.
-    let mut round = 0;
     until("a node that knows nothing follows everybody", async || {
-        round += 1;
         let other = self::node(&store(&server, PATIENT), PATIENT);
         for user in 0..USERS {
             serve(&node, user, "none", clock.now()).await; // a use, which compares after a second
@@ -160,7 +158,7 @@ async fn a_store_that_is_killed_and_returns_under_load() {
             let name = format!("user {user}");
             let headers = [("x-user", &*name)];
             let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
-            let resolved = other.resolve(&request, SessionId::from_random(0), at(clock.now())).await;
+            let resolved = other.resolve(&request, || SessionId::from_random(0), at(clock.now())).await;
             if let Some(backend) = resolved.backend() {
                 assert_eq!(*backend, format!("b{user}").as_str(), "affinity returns");
                 known += 1;

@@ -97,11 +97,13 @@ fn by_header() -> SessionAffinity {
 
 async fn ask(node: &SharedSessions, user: &str, s: u32) -> Resolved {
     let headers = [("x-user", user)];
-    node.resolve(&RequestInfo { headers: &headers, ..RequestInfo::default() }, id(0), at(s)).await
+    node.resolve(&RequestInfo { headers: &headers, ..RequestInfo::default() }, || id(0), at(s)).await
 }
 
 async fn ask_with_cookie(node: &SharedSessions, cookie: &str, fresh: u128, s: u32) -> Resolved {
-    node.resolve_cookies([cookie.as_bytes()], id(fresh), at(s)).await
+    let headers = [("cookie", cookie)];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
+    node.resolve(&request, move || id(fresh), at(s)).await
 }
 
 fn cookie_of(node: &SharedSessions, n: u128, s: u32) -> String {
@@ -136,7 +138,7 @@ async fn the_first_assignment_wins_on_all_nodes() {
             .enumerate()
             .map(|(n, node)| {
                 let node = node.clone();
-                tokio::spawn(async move { node.assign(session, &format!("b{n}").into(), at(0)).await })
+                tokio::spawn(async move { node.assign(session, format!("b{n}").into(), at(0)).await })
             })
             .collect();
         let mut winners = vec![];
@@ -155,11 +157,12 @@ async fn of_two_moves_one_wins() {
     let store = Flaky::new();
     let (one, two) = (node(by_header(), &store), node(by_header(), &store));
     let session = ask(&one, "ann", 0).await.session.unwrap();
-    one.assign(session, &b("a"), at(0)).await;
+    one.assign(session, b("a"), at(0)).await;
     assert_eq!(ask(&two, "ann", 0).await.source, Source::Store);
-    let (from, to_x, to_y) = (b("a"), b("x"), b("y"));
-    let (x, y) =
-        tokio::join!(one.reassign(session, &from, &to_x, at(1)), two.reassign(session, &from, &to_y, at(1)),);
+    let (x, y) = tokio::join!(
+        one.reassign(session, b("a"), b("x"), at(1)),
+        two.reassign(session, b("a"), b("y"), at(1)),
+    );
     assert_eq!(x, y);
     for node in [&one, &two] {
         assert_eq!(ask(node, "ann", 2).await.backend(), Some(&x));
@@ -171,7 +174,7 @@ async fn a_restart_keeps_sessions() {
     let store = Flaky::new();
     let before = node(by_header(), &store);
     let session = ask(&before, "ann", 0).await.session.unwrap();
-    before.assign(session, &b("a"), at(0)).await;
+    before.assign(session, b("a"), at(0)).await;
     drop(before);
     let after = node(by_header(), &store);
     let r = ask(&after, "ann", 5).await;
@@ -188,7 +191,7 @@ async fn what_is_cleared_on_one_node_is_cleared_on_all() {
         node(SessionAffinity::cookie(), &store),
         node(SessionAffinity::cookie(), &store),
     );
-    one.assign(id(1), &b("a"), at(0)).await;
+    one.assign(id(1), b("a"), at(0)).await;
     let cookie = cookie_of(&one, 1, 0);
     assert_eq!(ask_with_cookie(&two, &cookie, 2, 1).await.backend(), Some(&b("a")));
     drain(&two, 1).await;
@@ -210,11 +213,11 @@ async fn by_header_what_was_cleared_begins_anew_everywhere() {
     let store = Flaky::new();
     let (one, two) = (node(by_header(), &store), node(by_header(), &store));
     let session = ask(&one, "ann", 0).await.session.unwrap();
-    one.assign(session, &b("a"), at(0)).await;
-    one.reassign(session, &b("a"), &b("b"), at(1)).await;
+    one.assign(session, b("a"), at(0)).await;
+    one.reassign(session, b("a"), b("b"), at(1)).await;
     assert_eq!(two.clear_session(session, at(2)).await, Ok(true), "known to the store alone");
     assert_eq!(ask(&two, "ann", 3).await.affinity, Affinity::Cleared);
-    assert_eq!(two.assign(session, &b("c"), at(3)).await, "c");
+    assert_eq!(two.assign(session, b("c"), at(3)).await, "c");
     ask(&one, "ann", 20).await;
     drain(&one, 20).await;
     assert_eq!(ask(&one, "ann", 21).await.backend(), Some(&b("c")));
@@ -227,9 +230,9 @@ async fn while_the_store_is_away_all_goes_on_and_afterwards_all_agree() {
     store.away.store(true, SeqCst);
     // Each node assigns for itself; the second moves what it has.
     let session = ask(&one, "ann", 0).await.session.unwrap();
-    assert_eq!(one.assign(session, &b("a"), at(0)).await, "a");
-    assert_eq!(two.assign(session, &b("b"), at(0)).await, "b");
-    assert_eq!(two.reassign(session, &b("b"), &b("c"), at(1)).await, "c");
+    assert_eq!(one.assign(session, b("a"), at(0)).await, "a");
+    assert_eq!(two.assign(session, b("b"), at(0)).await, "b");
+    assert_eq!(two.reassign(session, b("b"), b("c"), at(1)).await, "c");
     assert_eq!(ask(&one, "ann", 2).await.backend(), Some(&b("a")));
     assert!(one.stats().failed >= 1 && one.stats().queued == 1, "{:?}", one.stats());
 
@@ -262,7 +265,7 @@ async fn a_store_that_hangs_costs_a_request_its_limit() {
     let began = tokio::time::Instant::now();
     let r = ask(&one, "ann", 0).await;
     assert_eq!((r.affinity, began.elapsed()), (Affinity::None, Duration::from_millis(20)));
-    assert_eq!(one.assign(r.session.unwrap(), &b("a"), at(0)).await, "a");
+    assert_eq!(one.assign(r.session.unwrap(), b("a"), at(0)).await, "a");
     assert_eq!(began.elapsed(), Duration::from_millis(40));
     assert_eq!(ask(&one, "ann", 1).await.source, Source::Table);
     assert_eq!(began.elapsed(), Duration::from_millis(40), "what is known here is not asked for");
@@ -305,13 +308,97 @@ async fn a_life_that_ended_by_age_is_followed_by_a_new_one_everywhere() {
     let settings = || by_header().max_lifetime(Some(Duration::from_secs(3_600)));
     let (one, two) = (node(settings(), &store), node(settings(), &store));
     let session = ask(&one, "ann", 0).await.session.unwrap();
-    one.assign(session, &b("a"), at(0)).await;
-    one.reassign(session, &b("a"), &b("b"), at(1)).await;
+    one.assign(session, b("a"), at(0)).await;
+    one.reassign(session, b("a"), b("b"), at(1)).await;
     // The second node knows nothing of the first life but what the store says, which is over.
     let r = ask(&two, "ann", 3_700).await;
     assert_eq!(r.affinity, Affinity::None);
-    assert_eq!(two.assign(session, &b("c"), at(3_700)).await, "c");
+    assert_eq!(two.assign(session, b("c"), at(3_700)).await, "c");
     let third = node(settings(), &store);
     assert_eq!(ask(&third, "ann", 3_701).await.backend(), Some(&b("c")));
     assert_eq!(ask(&one, "ann", 3_701).await.backend(), Some(&b("c")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_whose_request_ended_is_written_afterwards() {
+    let store = Flaky::new();
+    let (one, two) = (node(by_header(), &store), node(by_header(), &store));
+    let session = ask(&one, "ann", 0).await.session.unwrap();
+    store.hangs.store(true, SeqCst);
+    drop(one.assign(session, b("a"), at(0))); // never polled
+    let mut moving = Box::pin(one.reassign(session, b("a"), b("c"), at(1)));
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(moving.as_mut().poll(cx).is_pending())).await);
+    drop(moving);
+    assert_eq!(one.stats().queued, 1);
+    let mut clearing = Box::pin(two.clear_session(id(7), at(1)));
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(clearing.as_mut().poll(cx).is_pending())).await);
+    store.hangs.store(false, SeqCst);
+    drop(clearing);
+    drain(&one, 1).await;
+    assert_eq!(ask(&two, "ann", 2).await.backend(), Some(&b("c")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clearing_that_was_dropped_from_the_queue_comes_again() {
+    let store = Flaky::new();
+    let one = node_with(SessionAffinity::cookie(), &store, SharingSettings::new().max_queue(1));
+    let two = node(SessionAffinity::cookie(), &store);
+    one.assign(id(1), b("a"), at(0)).await;
+    let cookie = cookie_of(&one, 1, 0);
+    store.away.store(true, SeqCst);
+    assert!(one.clear_session(id(1), at(20)).await.is_err());
+    one.assign_now(id(2), &b("a"), at(20)); // makes it leave
+    store.away.store(false, SeqCst);
+    drain(&one, 20).await;
+    let r = ask_with_cookie(&one, &cookie, 3, 40).await;
+    assert_eq!((r.affinity, r.session), (Affinity::Cleared, Some(id(3))));
+    drain(&one, 40).await;
+    assert_eq!(ask_with_cookie(&two, &cookie, 4, 41).await.affinity, Affinity::Cleared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_that_is_over_does_not_count_more_than_a_new_one_whatever_its_epoch() {
+    let store = Flaky::new();
+    let settings = || by_header().max_lifetime(Some(Duration::from_secs(3_600)));
+    let one = node(settings(), &store);
+    let session = ask(&one, "ann", 0).await.session.unwrap();
+    one.assign(session, b("a"), at(0)).await;
+    one.reassign(session, b("a"), b("b"), at(3_000)).await;
+    // The store loses everything; another node begins anew, from epoch 0.
+    let store_key = lb_session::record::store_key("shop", session);
+    store.delete(&store_key).await.unwrap();
+    let two = node(settings(), &store);
+    assert_eq!(two.assign(session, b("c"), at(3_700)).await, "c");
+    assert_eq!(ask(&one, "ann", 3_701).await.backend(), Some(&b("c")));
+    drain(&one, 3_701).await;
+    assert_eq!(ask(&node(settings(), &store), "ann", 3_702).await.backend(), Some(&b("c")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_up_is_told_beforehand_and_borrows_nothing() {
+    fn fresh() -> SessionId {
+        id(0)
+    }
+    let store = Flaky::new();
+    let (one, two) = (node(by_header(), &store), node(by_header(), &store));
+    let headers = [("x-user", "ann")];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
+    let session = one.resolve_now(&request, fresh, at(0)).session.unwrap();
+    one.assign(session, b("a"), at(0)).await;
+    let known = one.resolve_now(&request, fresh, at(0));
+    assert!(!one.needs_look_up(&known));
+    let calls = store.calls.load(SeqCst);
+    assert_eq!(one.complete(known.clone(), fresh, at(0)).await, known);
+    assert_eq!((store.calls.load(SeqCst), one.stats().lookups), (calls, 0));
+
+    let unknown = two.resolve_now(&request, fresh, at(0));
+    assert!(two.needs_look_up(&unknown));
+    let completing = two.complete(unknown, fresh as fn() -> SessionId, at(0));
+    let counted = two.clone();
+    drop(two);
+    let completed = tokio::spawn(completing).await.unwrap();
+    assert_eq!((completed.backend(), completed.source), (Some(&b("a")), Source::Store));
+    assert_eq!((counted.stats().lookups, counted.stats().lookup_hits), (1, 1));
+    let nobody = counted.resolve_now(&RequestInfo::default(), fresh, at(0));
+    assert!(!counted.needs_look_up(&nobody));
 }

@@ -7,6 +7,15 @@ use std::net::IpAddr;
 pub trait HeaderSource {
     /// The first value of the header, or `None`.
     fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// Shows each line of the header to `see`, in their order. HTTP/2 clients may cut `cookie` into several (RFC 9113 §8.2.3).
+    ///
+    /// As provided it shows the first alone: whoever holds all of them overrides it.
+    fn each<'a>(&'a self, name: &str, see: &mut dyn FnMut(&'a [u8])) {
+        if let Some(value) = self.header(name) {
+            see(value);
+        }
+    }
 }
 
 /// No headers at all.
@@ -24,11 +33,19 @@ impl HeaderSource for [(&str, &str)] {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes())
     }
+
+    fn each<'a>(&'a self, name: &str, see: &mut dyn FnMut(&'a [u8])) {
+        self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).for_each(|(_, v)| see(v.as_bytes()));
+    }
 }
 
 impl<const N: usize> HeaderSource for [(&str, &str); N] {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self[..].header(name)
+    }
+
+    fn each<'a>(&'a self, name: &str, see: &mut dyn FnMut(&'a [u8])) {
+        self[..].each(name, see);
     }
 }
 
@@ -62,14 +79,19 @@ impl<'a> RequestInfo<'a> {
         Self { client_ip: Some(client_ip), ..Self::default() }
     }
 
-    /// The value of a cookie, from the first `cookie` header. Quotes are not removed (RFC 6265 §5.4 sends what it was given).
+    /// The first value of a cookie, in whichever `cookie` line. Quotes are not removed (RFC 6265 §5.4 sends what it was given).
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        let all = self.headers.header("cookie")?;
-        all.split(|&b| b == b';').find_map(|pair| {
-            let pair = pair.trim_ascii();
+        let value_of = |pair: &'a [u8]| {
             let at = pair.iter().position(|&b| b == b'=')?;
             (pair[..at].trim_ascii() == name.as_bytes()).then(|| pair[at + 1..].trim_ascii())
-        })
+        };
+        let mut found = None;
+        self.headers.each("cookie", &mut |line| {
+            if found.is_none() {
+                found = line.split(|&b| b == b';').find_map(value_of);
+            }
+        });
+        found
     }
 
     /// The first value of a query parameter, not percent-decoded.
@@ -131,10 +153,11 @@ mod tests {
 
     #[test]
     fn cookies_and_query_parameters_are_found() {
-        let headers = [("Cookie", "a=1; session = x=y ;b")];
+        let headers = [("Cookie", "a=1; session = x=y ;b"), ("x", "c=0"), ("cookie", "c=2; a=3")];
         let r = RequestInfo { headers: &headers, query: Some("u=7&flag&u=8"), ..RequestInfo::default() };
         assert_eq!(r.cookie("session"), Some(&b"x=y"[..]));
         assert_eq!(r.cookie("b"), None);
+        assert_eq!((r.cookie("c"), r.cookie("a")), (Some(&b"2"[..]), Some(&b"1"[..])), "lines are one list");
         assert_eq!(r.query_parameter("u"), Some("7"));
         assert_eq!(r.query_parameter("flag"), Some(""));
         assert_eq!(r.query_parameter("v"), None);

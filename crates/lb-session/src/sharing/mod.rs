@@ -118,34 +118,45 @@ impl SharedSessions {
     }
 
     /// As [`SessionManager::resolve`], from the table alone. What the table lacks is compared with the store afterwards.
-    pub fn resolve_now(&self, request: &RequestInfo<'_>, fresh: SessionId, at: Moment) -> Resolved {
+    pub fn resolve_now(
+        &self,
+        request: &RequestInfo<'_>,
+        fresh: impl FnOnce() -> SessionId,
+        at: Moment,
+    ) -> Resolved {
         let resolved = self.0.manager.resolve_and_note(request, fresh, at, Some(self.0.sync_after));
-        self.0.queue_if_due(&resolved);
+        if let Some(id) = resolved.sync_due {
+            self.0.queue.push(id);
+        }
         resolved
     }
 
-    /// As [`SessionManager::resolve`]. A session that this node does not know is looked up in the store, within `timeout`.
-    ///
-    /// The request is looked at before the future is made, which holds nothing of it: it is `Send`, as a [`RequestInfo`] is not.
-    pub fn resolve<'a>(
-        &'a self,
-        request: &RequestInfo<'_>,
-        fresh: SessionId,
-        at: Moment,
-    ) -> impl Future<Output = Resolved> + Send + use<'a> {
-        let resolved = self.0.manager.resolve_and_note(request, fresh, at, Some(self.0.sync_after));
-        self.0.complete(resolved, fresh, at)
+    /// Whether [`complete`](Self::complete) would ask the store: the session may be known there, and is not known here.
+    pub fn needs_look_up(&self, resolved: &Resolved) -> bool {
+        resolved.session.is_some() && !resolved.fresh && resolved.source != Source::Table
     }
 
-    /// As [`SessionManager::resolve_cookies`], and then as [`resolve`](Self::resolve).
-    pub async fn resolve_cookies<'h>(
+    /// Asks the store about a session that this node does not know, within `timeout`; others come back as they are. `fresh` is asked
+    /// when the cookie turns out to be cleared elsewhere. The future borrows nothing.
+    pub fn complete<F: FnOnce() -> SessionId + Send + 'static>(
         &self,
-        headers: impl IntoIterator<Item = &'h [u8]>,
-        fresh: SessionId,
+        resolved: Resolved,
+        fresh: F,
         at: Moment,
-    ) -> Resolved {
-        let resolved = self.0.manager.cookies(headers, fresh, at, Some(self.0.sync_after));
-        self.0.complete(resolved, fresh, at).await
+    ) -> impl Future<Output = Resolved> + Send + 'static + use<F> {
+        let asks = self.needs_look_up(&resolved);
+        let shared = self.0.clone();
+        async move { if asks { shared.look_up(resolved, fresh, at).await } else { resolved } }
+    }
+
+    /// [`resolve_now`](Self::resolve_now), and then [`complete`](Self::complete). The request is looked at before the future is made.
+    pub fn resolve<F: FnOnce() -> SessionId + Clone + Send + 'static>(
+        &self,
+        request: &RequestInfo<'_>,
+        fresh: F,
+        at: Moment,
+    ) -> impl Future<Output = Resolved> + Send + 'static + use<F> {
+        self.complete(self.resolve_now(request, fresh.clone(), at), fresh, at)
     }
 
     /// As [`SessionManager::assign`]; the store is told afterwards, and may then know better.
@@ -156,9 +167,17 @@ impl SharedSessions {
     }
 
     /// As [`SessionManager::assign`]: of all nodes' assignments the first wins, if the store answers within `timeout`.
-    pub async fn assign(&self, id: SessionId, backend: &BackendId, at: Moment) -> BackendId {
-        let ours = self.0.manager.assign(id, backend, at);
-        self.0.agree(id, ours, at, true).await
+    ///
+    /// Here it is assigned at once; the future, which borrows nothing, asks the others. Dropped before its end it leaves that to the
+    /// writers.
+    pub fn assign(
+        &self,
+        id: SessionId,
+        backend: BackendId,
+        at: Moment,
+    ) -> impl Future<Output = BackendId> + Send + 'static + use<> {
+        let ours = self.0.manager.assign(id, &backend, at);
+        Untold::new(&self.0, id).agree(ours, at, true)
     }
 
     /// As [`SessionManager::reassign`]; the store is told afterwards.
@@ -168,10 +187,17 @@ impl SharedSessions {
         backend
     }
 
-    /// As [`SessionManager::reassign`]: of all nodes' moves the first wins, if the store answers within `timeout`.
-    pub async fn reassign(&self, id: SessionId, from: &BackendId, to: &BackendId, at: Moment) -> BackendId {
-        let ours = self.0.manager.reassign(id, from, to, at);
-        self.0.agree(id, ours, at, false).await
+    /// As [`SessionManager::reassign`]: of all nodes' moves the first wins, if the store answers within `timeout`. Its future is like
+    /// that of [`assign`](Self::assign).
+    pub fn reassign(
+        &self,
+        id: SessionId,
+        from: BackendId,
+        to: BackendId,
+        at: Moment,
+    ) -> impl Future<Output = BackendId> + Send + 'static + use<> {
+        let ours = self.0.manager.reassign(id, &from, &to, at);
+        Untold::new(&self.0, id).agree(ours, at, false)
     }
 
     /// As [`SessionManager::clear_session`], everywhere: nodes that follow it learn of it within `sync_interval`. Whether it was known
@@ -187,11 +213,48 @@ impl SharedSessions {
             shared.manager.take(id, stored.clone(), at);
         }
         let known = shared.manager.clear_session(id, at);
-        let written = match stored {
-            Ok(_) => shared.limited(shared.sync(id, at, false)).await,
-            Err(error) => Err(error),
-        };
-        written.map(|()| known).inspect_err(|_| shared.queue.push(id))
+        let untold = Untold::new(&self.0, id);
+        stored?;
+        shared.limited(shared.sync(id, at, false)).await?;
+        untold.told();
+        Ok(known)
+    }
+}
+
+/// A change that the store was not told of yet. Dropped, for an error or as its request ended, it waits for the writers.
+struct Untold {
+    shared: Arc<Shared>,
+    id: SessionId,
+    told: bool,
+}
+
+impl Untold {
+    fn new(shared: &Arc<Shared>, id: SessionId) -> Self {
+        Self { shared: shared.clone(), id, told: false }
+    }
+
+    fn told(mut self) {
+        self.told = true;
+    }
+
+    /// After a change here: what counts everywhere, or what counts here if the store does not answer in time.
+    async fn agree(self, ours: BackendId, at: Moment, is_new: bool) -> BackendId {
+        let shared = &*self.shared;
+        if shared.limited(shared.sync(self.id, at, is_new)).await.is_err() {
+            shared.failed.fetch_add(1, Relaxed);
+            return ours;
+        }
+        let agreed = shared.manager.record(self.id, at).and_then(|record| record.backend);
+        self.told();
+        agreed.unwrap_or(ours)
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if !self.told {
+            self.shared.queue.push(self.id);
+        }
     }
 }
 
@@ -205,19 +268,14 @@ impl std::fmt::Debug for SharedSessions {
 }
 
 impl Shared {
-    fn queue_if_due(&self, resolved: &Resolved) {
-        if let Some(id) = resolved.session.filter(|_| resolved.sync_due) {
-            self.queue.push(id);
-        }
-    }
-
     /// Asks the store about a session that the table did not know.
-    async fn complete(&self, mut resolved: Resolved, fresh: SessionId, at: Moment) -> Resolved {
+    async fn look_up(
+        &self,
+        mut resolved: Resolved,
+        fresh: impl FnOnce() -> SessionId,
+        at: Moment,
+    ) -> Resolved {
         let Some(id) = resolved.session else { return resolved };
-        if resolved.fresh || resolved.source == Source::Table {
-            self.queue_if_due(&resolved);
-            return resolved;
-        }
         self.lookups.fetch_add(1, Relaxed);
         let stored = match self.limited(self.fetch(id)).await {
             Ok(Some(stored)) if !self.manager.is_too_old(&stored, at) => stored,
@@ -246,21 +304,11 @@ impl Shared {
                     // A cookie that was believed until now: a new session, under an id of its own.
                     self.manager.note_ignored(Ignored::Cleared);
                     resolved.ignored = Some(Ignored::Cleared);
-                    (resolved.session, resolved.fresh, resolved.cookie_due) = (Some(fresh), true, false);
+                    (resolved.session, resolved.fresh, resolved.cookie_due) = (Some(fresh()), true, false);
                 }
             }
         }
         resolved
-    }
-
-    /// After a change here: what counts everywhere, or what counts here if the store does not answer in time.
-    async fn agree(&self, id: SessionId, ours: BackendId, at: Moment, is_new: bool) -> BackendId {
-        if self.limited(self.sync(id, at, is_new)).await.is_err() {
-            self.failed.fetch_add(1, Relaxed);
-            self.queue.push(id);
-            return ours;
-        }
-        self.manager.record(id, at).and_then(|record| record.backend).unwrap_or(ours)
     }
 
     /// Within the time limit that requests have.
@@ -282,12 +330,18 @@ impl Shared {
             let Some(local) = self.manager.record(id, at) else { return Ok(()) };
             let value = if assume_absent { None } else { self.store.get(&key).await? };
             let stored = value.as_deref().and_then(Record::decode);
-            let over = stored.as_ref().filter(|stored| self.manager.is_too_old(stored, at));
-            if let Some(over) = over.filter(|over| over.epoch >= local.epoch) {
-                self.manager.outlive(id, over.epoch, at);
-                continue;
-            }
-            let done = match merge(&local, stored.as_ref()) {
+            let is_over = |record: &Record| self.manager.is_too_old(record, at);
+            // A life that is over counts less than one that is not, whatever their epochs.
+            let who_counts = match (is_over(&local), stored.as_ref()) {
+                (true, Some(stored)) if !is_over(stored) => Merge::TakeStored,
+                (true, _) => return Ok(()), // nobody need know
+                (false, Some(stored)) if is_over(stored) && stored.epoch >= local.epoch => {
+                    self.manager.outlive(id, stored.epoch, at);
+                    continue;
+                }
+                (false, stored) => merge(&local, stored),
+            };
+            let done = match who_counts {
                 Merge::Same => self.store.touch(&key, self.store_ttl).await?,
                 Merge::TakeStored => {
                     self.adopted.fetch_add(1, Relaxed);

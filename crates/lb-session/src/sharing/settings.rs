@@ -13,6 +13,7 @@ pub const WRITERS_MAX: usize = 256;
 #[non_exhaustive]
 pub struct SharingSettings {
     /// For everything that a request asks the store, default 20 ms (1 ms – 10 s). After it the request goes on with what is known here.
+    /// With less than the store's own limit a call is left before the store has failed, and only the writers find out that it is away.
     pub timeout: Duration,
     /// A session in use is compared with the store so often, default 10 s (1 s – 1 h): so long a node may follow a session that another
     /// has moved or cleared. Half of `ttl`, if that is less.
