@@ -55,9 +55,9 @@ pub(crate) async fn locate(
     let Some(detector) = &state.geo else {
         return Err(Problem::new(StatusCode::CONFLICT, "nothing here knows where clients are"));
     };
-    let ip: IpAddr = ip.parse().map_err(|_| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("\"{ip}\" is no IP address"))
-    })?;
+    let ip: IpAddr = ip
+        .parse()
+        .map_err(|_| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("\"{ip}\" is no IP address")))?;
     let answer = detector.detect_location_async(ip).await;
     let answer = answer.map_err(|e| Problem::new(StatusCode::BAD_GATEWAY, e.to_string()))?;
     let located = Located {

@@ -62,7 +62,11 @@ pub(crate) async fn list(
         Some(id) => manager.sessions_of(&BackendId::from(id), limit, at),
     };
     let store = lb.shared_sessions().map(lb_balancer::session::SharedSessions::stats);
-    Ok(json("application/json", StatusCode::OK, &Sessions { pool: &name, stats: manager.session_stats(), store, sessions }))
+    Ok(json(
+        "application/json",
+        StatusCode::OK,
+        &Sessions { pool: &name, stats: manager.session_stats(), store, sessions },
+    ))
 }
 
 #[derive(Serialize)]
@@ -81,9 +85,9 @@ pub(crate) async fn clear(
 ) -> Result<Response, Problem> {
     let lb = pool(&state, &name)?;
     manager(lb, &name)?;
-    let id: SessionId = id.parse().map_err(|e| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the session \"{id}\": {e}"))
-    })?;
+    let id: SessionId = id
+        .parse()
+        .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the session \"{id}\": {e}")))?;
     let (status, cleared) = match lb.clear_session(id).await {
         Ok(known) => (StatusCode::OK, Cleared { id, known, pending: None }),
         Err(SessionError::Store(e)) => {

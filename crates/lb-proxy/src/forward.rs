@@ -134,8 +134,13 @@ impl<B: RequestBody> Proxy<B> {
                     self.attempt(up, lease.backend(), &mut outgoing, policy, now, watch).await
                 }
                 Some(delay) => {
-                    let journey =
-                        Journey { watch, policy, selection: &mut selection, outgoing: &mut outgoing, past: &mut past };
+                    let journey = Journey {
+                        watch,
+                        policy,
+                        selection: &mut selection,
+                        outgoing: &mut outgoing,
+                        past: &mut past,
+                    };
                     Box::pin(self.hedged(journey, &mut lease, delay)).await
                 }
             };
@@ -148,7 +153,13 @@ impl<B: RequestBody> Proxy<B> {
                 }
                 other => other,
             };
-            let journey = Journey { watch, policy, selection: &mut selection, outgoing: &mut outgoing, past: &mut past };
+            let journey = Journey {
+                watch,
+                policy,
+                selection: &mut selection,
+                outgoing: &mut outgoing,
+                past: &mut past,
+            };
             match Box::pin(self.after_failure(journey, lease, ended)).await {
                 Next::Again(retry) => granted = retry,
                 Next::Over(end) => {

@@ -11,8 +11,8 @@
 
 use crate::proxy::Client;
 use crate::trust::Told;
-use lb_balancer::session::{Stripped, strip};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use lb_balancer::session::{Stripped, strip};
 use lb_geo::ClientAddress;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -22,7 +22,13 @@ const BINARY: HeaderName = HeaderName::from_static("endpoint-load-metrics-bin");
 impl<B: RequestBody> Worker<B> {
     /// Takes what is meant for the proxy out of a response's head.
     #[inline]
-    pub(crate) fn hear_head(&self, headers: &mut HeaderMap, backend: &BackendState, leaf: usize, watch: &Watch) {
+    pub(crate) fn hear_head(
+        &self,
+        headers: &mut HeaderMap,
+        backend: &BackendState,
+        leaf: usize,
+        watch: &Watch,
+    ) {
         if backend.wants_reports() {
             self.hear_load(headers, backend, watch);
         }

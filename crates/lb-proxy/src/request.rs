@@ -70,6 +70,10 @@ impl HeaderSource for Headers<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.get(name).map(header::HeaderValue::as_bytes)
     }
+
+    fn each<'a>(&'a self, name: &str, see: &mut dyn FnMut(&'a [u8])) {
+        self.0.get_all(name).iter().for_each(|value| see(value.as_bytes()));
+    }
 }
 
 /// What the balancer sees of a request.

@@ -35,14 +35,13 @@ impl Admin {
         let (ready, is_ready) = watch::channel(false);
         let Sources { stats, stores, detector } = sources;
         let asked = detector.clone();
-        let state = AdminState::new(pools.clone(), is_ready)
-            .geo(detector)
-            .entry(entry)
-            .metrics_from(move |out: &mut MetricsWriter| {
+        let state = AdminState::new(pools.clone(), is_ready).geo(detector).entry(entry).metrics_from(
+            move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
                 stores.metrics(out);
                 metrics::geo(&asked.statistics(), out);
-            });
+            },
+        );
         Ok(Self { server: AdminServer::bind(address, state)?, ready })
     }
 

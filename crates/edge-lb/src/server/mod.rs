@@ -115,7 +115,10 @@ fn available_workers() -> usize {
 }
 
 /// Whose word is taken for the address that they saw.
-fn trusted(networks: Vec<String>, header: ClientIpHeader) -> Result<Option<Arc<TrustedPeers>>, AssembleError> {
+fn trusted(
+    networks: Vec<String>,
+    header: ClientIpHeader,
+) -> Result<Option<Arc<TrustedPeers>>, AssembleError> {
     if networks.is_empty() {
         return Ok(None);
     }

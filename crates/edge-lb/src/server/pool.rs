@@ -2,8 +2,8 @@
 
 use super::AssembleError;
 use super::stores::Stores;
-use lb_balancer::{Caching, GeoDetector, LoadBalancer, SharingSettings};
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
+use lb_balancer::{Caching, GeoDetector, LoadBalancer, SharingSettings};
 use lb_config::{Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
 use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;

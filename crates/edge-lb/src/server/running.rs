@@ -57,17 +57,7 @@ impl Running {
         let server = server.start()?;
         // Last: it says "ready" as soon as it answers.
         let admin = admin.map(Admin::start);
-        Ok(Self {
-            addresses,
-            admin_address,
-            pools,
-            stats,
-            grace,
-            server,
-            admin,
-            background,
-            _tasks: tasks,
-        })
+        Ok(Self { addresses, admin_address, pools, stats, grace, server, admin, background, _tasks: tasks })
     }
 
     /// The addresses for clients; see [`Assembled::addresses`].

@@ -35,7 +35,11 @@ pub(super) fn collect(pool: &str, lb: &LoadBalancer, out: &mut MetricsWriter) {
             ("edge_lb_session_store_adopted_total", "Sessions taken over from other nodes.", s.adopted),
             ("edge_lb_session_store_synced_total", "Sessions that the store agrees on.", s.synced),
             ("edge_lb_session_store_failed_total", "Questions to the store that failed.", s.failed),
-            ("edge_lb_session_store_dropped_total", "Sessions that waited too long to be written.", s.dropped),
+            (
+                "edge_lb_session_store_dropped_total",
+                "Sessions that waited too long to be written.",
+                s.dropped,
+            ),
         ];
         for (name, help, n) in counters {
             out.counter(name, help, &[p], n);

@@ -7,6 +7,10 @@ mod faults;
 mod health;
 mod members;
 mod metrics;
+#[cfg(feature = "geo")]
+mod regions;
 mod running;
+#[cfg(feature = "sessions")]
+mod sessions;
 mod support;
 mod wait;

@@ -7,7 +7,7 @@
 pub const SAME_NAME_MAX: usize = 4;
 
 /// The values of the cookies called `name` in one `Cookie` header, the first [`SAME_NAME_MAX`] of them. Names are case-sensitive.
-pub fn values<'a>(header: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+pub fn values<'h, 'n>(header: &'h [u8], name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
     header.split(|&b| b == b';').filter_map(move |pair| value_of(pair, name)).take(SAME_NAME_MAX)
 }
 

@@ -2,12 +2,12 @@
 
 use super::SessionManager;
 use crate::cookie::header::{SAME_NAME_MAX, values};
-use crate::cookie::seal::Ticket;
+use crate::cookie::seal::{Opened, Ticket};
 use crate::ignored::Ignored;
 use crate::key::{AffinityKind, derived_id};
 use crate::record::Record;
 use crate::{Moment, SessionId};
-use lb_types::{BackendId, Nanos, RequestInfo};
+use lb_types::{BackendId, HeaderSource, Nanos, RequestInfo};
 
 /// Where a session's requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,19 +108,9 @@ impl SessionManager {
         sync_after: Option<Nanos>,
     ) -> Resolved {
         let (mut ignored, mut sync_due) = (None, None);
-        // Few in all, however many lines a client sends: each that is forged costs some microseconds for each secret.
-        let (mut found, mut count) = ([&b""[..]; SAME_NAME_MAX], 0);
-        request.headers.each("cookie", &mut |line| {
-            for value in values(line, &self.settings.cookie_name).take(SAME_NAME_MAX - count) {
-                found[count] = value;
-                count += 1;
-            }
-        });
+        let (found, count) = self.cookies(request);
         for value in &found[..count] {
-            let opened = self.sealer.open(value).and_then(|opened| {
-                opened.ticket.check_age(at.unix_s, self.ttl_s, self.lifetime_s).map(|()| opened)
-            });
-            match opened {
+            match self.open(value, at) {
                 Ok(opened) => {
                     match self.believe(&opened.ticket, opened.old_secret, at, sync_after, &mut sync_due) {
                         Ok(resolved) => return resolved,
@@ -142,6 +132,74 @@ impl SessionManager {
             resolved.affinity = Affinity::Cleared;
         }
         resolved
+    }
+
+    /// What may be cookies of ours: few in all, however many lines a client sends, for each that is forged costs some microseconds for
+    /// each secret.
+    fn cookies<'a>(&self, request: &RequestInfo<'a>) -> ([&'a [u8]; SAME_NAME_MAX], usize) {
+        let (mut found, mut count) = ([&b""[..]; SAME_NAME_MAX], 0);
+        let headers: &'a dyn HeaderSource = request.headers;
+        let name = &*self.settings.cookie_name;
+        headers.each("cookie", &mut |line| {
+            for value in values(line, name).take(SAME_NAME_MAX - count) {
+                found[count] = value;
+                count += 1;
+            }
+        });
+        (found, count)
+    }
+
+    /// An authentic cookie that is neither too old nor from the future.
+    fn open(&self, value: &[u8], at: Moment) -> Result<Opened, Ignored> {
+        let opened = self.sealer.open(value)?;
+        opened.ticket.check_age(at.unix_s, self.ttl_s, self.lifetime_s)?;
+        Ok(opened)
+    }
+
+    /// Where this session goes: for a caller that names it itself. It is used by this.
+    pub fn resolve_id(&self, id: SessionId, at: Moment) -> Resolved {
+        self.known_by_itself(id, at, None)
+    }
+
+    /// As [`resolve`](Self::resolve), without any effect: nothing is renewed, taken over or counted. For explanations.
+    pub fn peek(&self, request: &RequestInfo<'_>, fresh: impl FnOnce() -> SessionId, at: Moment) -> Resolved {
+        let known = |id: SessionId| self.table.peek(id, at.now).filter(|record| !self.is_too_old(record, at));
+        let of_record = |id, record: Option<Record>| {
+            let mut resolved = Resolved::unknown(Some(id), false, None);
+            match record {
+                None => return resolved,
+                Some(Record { backend: Some(backend), .. }) => resolved.affinity = Affinity::Backend(backend),
+                Some(Record { backend: None, .. }) => resolved.affinity = Affinity::Cleared,
+            }
+            resolved.source = Source::Table;
+            resolved
+        };
+        if self.settings.kind != AffinityKind::Cookie {
+            return match derived_id(self.settings.kind, &self.header_name, &self.pool, request) {
+                Ok(None) => Resolved::unknown(None, false, None),
+                Ok(Some(id)) => of_record(id, known(id)),
+                Err(why) => Resolved::unknown(None, false, Some(why)),
+            };
+        }
+        let mut ignored = None;
+        let (found, count) = self.cookies(request);
+        for value in &found[..count] {
+            match self.open(value, at) {
+                Err(why) => _ = ignored.get_or_insert(why),
+                Ok(Opened { ticket, .. }) => {
+                    let id = ticket.session;
+                    match known(id) {
+                        Some(Record { backend: None, .. }) => ignored = Some(Ignored::Cleared),
+                        Some(record) if record.epoch >= ticket.epoch => return of_record(id, Some(record)),
+                        _ => {
+                            let record = self.record_of(&ticket);
+                            return Resolved { source: Source::Cookie, ..of_record(id, Some(record)) };
+                        }
+                    }
+                }
+            }
+        }
+        Resolved::unknown(Some(fresh()), true, ignored)
     }
 
     /// An authentic and timely cookie: what does the table say of its session? `sync_due` says what is to be compared with the store,
