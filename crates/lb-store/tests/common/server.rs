@@ -45,7 +45,14 @@ impl Server {
     /// On the same port, and empty.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = launch(self.port, &self.folder, &self.arguments).expect("its port is free again");
+        // A connection of another test may have its port for a moment.
+        for _ in 0..100 {
+            match launch(self.port, &self.folder, &self.arguments) {
+                Ok(child) => return self.child = child,
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        panic!("port {} does not become free again", self.port);
     }
 
     /// `STOP`: it holds its connections and says nothing; `CONT`: it goes on.
