@@ -162,7 +162,7 @@ async fn a_server_that_is_killed_and_returns() {
     assert!(stats.failed_fast > 500, "{stats:?}");
     assert!(stats.away_since.is_some());
 
-    server.restart();
+    server.restart().await;
     until("it is back", async || store.get("k").await.is_ok()).await;
     assert_eq!(store.get("k").await, Ok(None), "nothing was saved");
     assert!(store.compare_and_set("k", None, b"w", LONG).await.unwrap(), "it knows no script yet");

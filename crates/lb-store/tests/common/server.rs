@@ -43,16 +43,17 @@ impl Server {
     }
 
     /// On the same port, and empty.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill();
         // A connection of another test may have its port for a moment.
-        for _ in 0..100 {
-            match launch(self.port, &self.folder, &self.arguments) {
-                Ok(child) => return self.child = child,
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        until("its port is free again", async || match launch(self.port, &self.folder, &self.arguments) {
+            Ok(child) => {
+                self.child = child;
+                true
             }
-        }
-        panic!("port {} does not become free again", self.port);
+            Err(_) => false,
+        })
+        .await;
     }
 
     /// `STOP`: it holds its connections and says nothing; `CONT`: it goes on.
