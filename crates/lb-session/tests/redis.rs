@@ -137,7 +137,7 @@ async fn a_store_that_is_killed_and_returns_under_load() {
     more(5_000).await;
     until("the outage is noticed", async || shared_store.stats().away_since.is_some()).await;
     more(5_000).await;
-    server.restart();
+    server.restart().await;
     until("the store is back", async || shared_store.stats().away_since.is_none()).await;
     until("what waited is written", async || node.stats().queued == 0).await;
     more(2_000).await;

@@ -369,9 +369,18 @@ async fn a_life_that_is_over_does_not_count_more_than_a_new_one_whatever_its_epo
     store.delete(&store_key).await.unwrap();
     let two = node(settings(), &store);
     assert_eq!(two.assign(session, b("c"), at(3_700)).await, "c");
-    assert_eq!(ask(&one, "ann", 3_701).await.backend(), Some(&b("c")));
+    // What is over is not written over it, …
+    let headers = [("x-user", "ann")];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
+    assert_eq!(one.resolve_now(&request, || id(0), at(3_601)).affinity, Affinity::None);
     drain(&one, 3_701).await;
+    assert_eq!(one.manager().backend_for_session(session, at(3_701)), Some(b("c")));
     assert_eq!(ask(&node(settings(), &store), "ann", 3_702).await.backend(), Some(&b("c")));
+    // … and a look-up takes the new one.
+    let late = node(settings(), &store);
+    late.manager().assign(session, &b("a"), at(0));
+    late.manager().reassign(session, &b("a"), &b("b"), at(3_000));
+    assert_eq!(ask(&late, "ann", 3_702).await.backend(), Some(&b("c")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -95,6 +95,8 @@ pub(crate) enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     outage: Option<Outage>,
+    /// When it last came back: a call that began before says nothing of now.
+    back: Nanos,
 }
 
 #[derive(Debug)]
@@ -122,11 +124,14 @@ impl Presence {
         Admission::Probe
     }
 
-    /// A call was answered. Only a probe's answer ends an outage: one that was sent before it and came late says nothing of now.
-    pub(crate) fn answered(&mut self, was_probe: bool, now: Nanos) -> Change {
-        match self.outage.take_if(|_| was_probe) {
+    /// A call was answered. Only the answer to a probe of this outage ends it: one that was sent before it and came late says nothing.
+    pub(crate) fn answered(&mut self, was_probe: bool, began: Nanos, now: Nanos) -> Change {
+        match self.outage.take_if(|outage| was_probe && began >= outage.since) {
             None => Change::None,
-            Some(outage) => Change::Back { was_away: now - outage.since, failed_fast: outage.failed_fast },
+            Some(outage) => {
+                self.back = now;
+                Change::Back { was_away: now - outage.since, failed_fast: outage.failed_fast }
+            }
         }
     }
 
@@ -136,6 +141,7 @@ impl Presence {
         settings: &AwaySettings,
         error: StoreError,
         was_probe: bool,
+        began: Nanos,
         now: Nanos,
         random: u64,
     ) -> Change {
@@ -146,6 +152,8 @@ impl Presence {
             Nanos(most - ((u128::from(half) * u128::from(random)) >> 64) as u64)
         };
         match &mut self.outage {
+            // It was under way when another call found that the store is back.
+            None if began < self.back => Change::None,
             None => {
                 let next_probe = now + wait(0);
                 self.outage =
@@ -178,14 +186,30 @@ mod tests {
     fn one_error_is_enough_and_one_probe_at_a_time() {
         let (s, mut p) = (AwaySettings::default(), Presence::default());
         assert_eq!(p.admit(&s, MS(0)), Admission::Call);
-        assert_eq!(p.failed(&s, gone(), false, MS(20), 0), Change::Left(gone()));
-        assert_eq!(p.failed(&s, gone(), false, MS(21), 0), Change::None, "it was under way");
-        assert_eq!(p.answered(false, MS(22)), Change::None, "so was this, and came late");
+        assert_eq!(p.failed(&s, gone(), false, MS(20), MS(20), 0), Change::Left(gone()));
+        assert_eq!(p.failed(&s, gone(), false, MS(21), MS(21), 0), Change::None, "it was under way");
+        assert_eq!(p.answered(false, MS(22), MS(22)), Change::None, "so was this, and came late");
         assert_eq!(p.admit(&s, MS(119)), Admission::Fail(gone()));
         assert_eq!(p.admit(&s, MS(120)), Admission::Probe);
         assert_eq!(p.admit(&s, MS(120)), Admission::Fail(gone()));
-        assert_eq!(p.answered(true, MS(121)), Change::Back { was_away: MS(101), failed_fast: 2 });
+        assert_eq!(p.answered(true, MS(121), MS(121)), Change::Back { was_away: MS(101), failed_fast: 2 });
         assert_eq!((p.admit(&s, MS(121)), p.away_since()), (Admission::Call, None));
+    }
+
+    #[test]
+    fn what_began_before_the_store_was_back_is_no_news() {
+        let (s, mut p) = (AwaySettings::default(), Presence::default());
+        p.failed(&s, gone(), false, MS(0), MS(20), 0);
+        assert_eq!(p.admit(&s, MS(120)), Admission::Probe, "it hangs, and is forgotten");
+        assert_eq!(p.admit(&s, MS(5_120)), Admission::Probe);
+        assert!(matches!(p.answered(true, MS(5_120), MS(5_121)), Change::Back { .. }));
+        assert_eq!(p.failed(&s, gone(), false, MS(10), MS(5_122), 0), Change::None, "a slow call of before");
+        assert_eq!(p.failed(&s, gone(), true, MS(120), MS(5_123), 0), Change::None, "the first probe");
+        assert_eq!(p.admit(&s, MS(5_124)), Admission::Call);
+        // Nor does it end the next outage.
+        assert_eq!(p.failed(&s, gone(), false, MS(5_124), MS(5_144), 0), Change::Left(gone()));
+        assert_eq!(p.answered(true, MS(120), MS(5_145)), Change::None);
+        assert_eq!(p.away_since(), Some(MS(5_144)));
     }
 
     #[test]
@@ -193,13 +217,13 @@ mod tests {
         for (random, of_most) in [(0, 1.0), (u64::MAX, 0.5)] {
             let (s, mut p) = (AwaySettings::default(), Presence::default());
             let mut now = MS(0);
-            p.failed(&s, gone(), false, now, random);
+            p.failed(&s, gone(), false, now, now, random);
             for most_ms in [100.0, 200.0, 400.0, 800.0, 1_600.0, 2_000.0, 2_000.0f64] {
                 let due = now + MS((most_ms * of_most) as u64);
                 assert!(matches!(p.admit(&s, due - MS(1)), Admission::Fail(_)), "{most_ms}");
                 now = due + MS(1);
                 assert_eq!(p.admit(&s, now), Admission::Probe, "{most_ms}");
-                p.failed(&s, gone(), true, now, random);
+                p.failed(&s, gone(), true, now, now, random);
             }
         }
     }
@@ -207,7 +231,7 @@ mod tests {
     #[test]
     fn a_probe_that_never_ends_does_not_keep_the_store_away() {
         let (s, mut p) = (AwaySettings::default(), Presence::default());
-        p.failed(&s, gone(), false, MS(0), 0);
+        p.failed(&s, gone(), false, MS(0), MS(0), 0);
         assert_eq!(p.admit(&s, MS(100)), Admission::Probe);
         assert!(matches!(p.admit(&s, MS(5_099)), Admission::Fail(_)));
         assert_eq!(p.admit(&s, MS(5_100)), Admission::Probe);

@@ -150,7 +150,8 @@ impl<S: Store> Resilient<S> {
         ask: impl FnOnce() -> StoreFuture<'a, T> + Send + 'a,
     ) -> StoreFuture<'a, T> {
         Box::pin(async move {
-            let admission = self.presence().admit(&self.settings, self.clock.now());
+            let began = self.clock.now();
+            let admission = self.presence().admit(&self.settings, began);
             let was_probe = match admission {
                 Admission::Call => false,
                 Admission::Probe => true,
@@ -169,7 +170,7 @@ impl<S: Store> Resilient<S> {
                     };
                     counter.fetch_add(1, Relaxed);
                     let random = self.next_random();
-                    self.presence().failed(&self.settings, error.clone(), was_probe, now, random)
+                    self.presence().failed(&self.settings, error.clone(), was_probe, began, now, random)
                 }
                 // It answered, if only to say that the call was wrong. Arguments out of bounds are not sent at all, and so no news.
                 Err(StoreError::EmptyKey | StoreError::TooLarge { .. } | StoreError::BadTtl { .. }) => {
@@ -178,12 +179,12 @@ impl<S: Store> Resilient<S> {
                 }
                 Err(_) => {
                     self.errors.fetch_add(1, Relaxed);
-                    self.presence().answered(was_probe, now)
+                    self.presence().answered(was_probe, began, now)
                 }
                 Ok(_) => {
                     self.ok.fetch_add(1, Relaxed);
                     // Most calls end here: no second lock when there is nothing to end.
-                    if was_probe { self.presence().answered(true, now) } else { Change::None }
+                    if was_probe { self.presence().answered(true, began, now) } else { Change::None }
                 }
             };
             self.tell(change);

@@ -134,7 +134,7 @@ async fn what_is_not_ours_is_unexpected() {
 
 #[tokio::test]
 async fn nobody_there_is_said_at_once() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = 1; // not one that another test's server may get meanwhile
     let store = store(&format!("redis://:s3cret@127.0.0.1:{port}"));
     let error = store.get("k").await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
@@ -162,7 +162,7 @@ async fn a_server_that_is_killed_and_returns() {
     assert!(stats.failed_fast > 500, "{stats:?}");
     assert!(stats.away_since.is_some());
 
-    server.restart();
+    server.restart().await;
     until("it is back", async || store.get("k").await.is_ok()).await;
     assert_eq!(store.get("k").await, Ok(None), "nothing was saved");
     assert!(store.compare_and_set("k", None, b"w", LONG).await.unwrap(), "it knows no script yet");
@@ -210,4 +210,31 @@ async fn calls_that_are_dropped_halfway_harm_nobody() {
         }
     }
     assert_eq!(store.get("k1").await.unwrap().as_deref(), Some(&b"w"[..]));
+}
+
+#[tokio::test]
+async fn a_server_that_takes_connections_and_drops_them_is_not_called_in_a_row() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taken = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        // Lets everybody log in, whatever they say, and leaves.
+        while let Ok((mut client, _)) = listener.accept().await {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut buffer = [0; 4096];
+            let _ = client.read(&mut buffer).await;
+            let _ = client.write_all(b"+OK\r\n+OK\r\n").await;
+        }
+    });
+    let store = store(&format!("redis://127.0.0.1:{port}"));
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(500) {
+        assert!(store.get("k").await.unwrap_err().is_away());
+        tokio::task::yield_now().await;
+    }
+    // Waits of 20, 40, 80 … ms: 5 in half a second, or fewer on a busy machine.
+    let taken = taken.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((1..=8).contains(&taken), "{taken} connections");
 }

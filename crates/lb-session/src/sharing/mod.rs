@@ -170,6 +170,7 @@ impl SharedSessions {
     ///
     /// Here it is assigned at once; the future, which borrows nothing, asks the others. Dropped before its end it leaves that to the
     /// writers.
+    #[allow(clippy::needless_pass_by_value)] // nobody need keep it while the future lives
     pub fn assign(
         &self,
         id: SessionId,
@@ -189,6 +190,7 @@ impl SharedSessions {
 
     /// As [`SessionManager::reassign`]: of all nodes' moves the first wins, if the store answers within `timeout`. Its future is like
     /// that of [`assign`](Self::assign).
+    #[allow(clippy::needless_pass_by_value)] // nobody need keep it while the future lives
     pub fn reassign(
         &self,
         id: SessionId,

@@ -1,7 +1,8 @@
 //! The connection that all calls share: made when it is wanted, made anew when it broke, with a wait between tries that fail.
 //!
 //! A connection is made in a task of its own, so that a call waits for it no longer than its own time limit, and a call that is dropped
-//! halfway takes nothing with it. After a failed try, calls fail with its error until the next is due: 20 ms, doubling up to 1 s. (The
+//! halfway takes nothing with it. After a failed try, or a connection that broke before it
+//! answered a call, calls fail with the error until the next is due: 20 ms, doubling up to 1 s. (The
 //! waits are short: [`Resilient`](crate::Resilient) keeps calls away during an outage; this keeps single stores decent without it.)
 //!
 //! A connection on which [`STRIKES`] calls in a row were not answered in time is given up: its other end may be gone without a word.
@@ -34,11 +35,32 @@ struct State {
     /// Numbers connections, so that a late error does not end the next one.
     number: u64,
     strikes: u32,
+    /// It has answered a call.
+    answered: bool,
     failed_tries: u32,
     /// Why the last try failed, and when there may be another.
     failure: Option<(StoreError, Instant)>,
     /// Somebody is at it: the outcome comes here.
     under_way: Option<watch::Receiver<Outcome>>,
+}
+
+impl State {
+    /// The connection is of no use any more. One that never was is like a try that failed: else a server that takes connections and
+    /// drops them would be called as fast as it answers.
+    fn lost(&mut self) {
+        if self.connection.take().is_some() && !self.answered {
+            self.back_off(StoreError::Unavailable {
+                reason: "the connection broke before it answered".into(),
+            });
+        }
+    }
+
+    fn back_off(&mut self, error: StoreError) {
+        let factor = 1u32.checked_shl(self.failed_tries).unwrap_or(u32::MAX);
+        let wait = WAIT_MIN.saturating_mul(factor).min(WAIT_MAX);
+        self.failed_tries = self.failed_tries.saturating_add(1);
+        self.failure = Some((error, Instant::now() + wait));
+    }
 }
 
 impl Link {
@@ -55,7 +77,7 @@ impl Link {
                     if !connection.is_closed() {
                         return Ok((*number, connection.clone()));
                     }
-                    state.connection = None;
+                    state.lost();
                 }
                 match (&state.under_way, &state.failure) {
                     (Some(under_way), _) => under_way.clone(),
@@ -96,15 +118,12 @@ impl Link {
         let outcome = match made {
             Ok(connection) => {
                 state.number += 1;
-                (state.strikes, state.failed_tries, state.failure) = (0, 0, None);
+                (state.strikes, state.answered, state.failure) = (0, false, None);
                 state.connection = Some((state.number, connection));
                 Ok(())
             }
             Err(error) => {
-                let factor = 1u32.checked_shl(state.failed_tries).unwrap_or(u32::MAX);
-                let wait = WAIT_MIN.saturating_mul(factor).min(WAIT_MAX);
-                state.failed_tries = state.failed_tries.saturating_add(1);
-                state.failure = Some((error.clone(), Instant::now() + wait));
+                state.back_off(error.clone());
                 Err(error)
             }
         };
@@ -116,7 +135,7 @@ impl Link {
     pub(super) fn answered(&self, number: u64) {
         let mut state = self.state();
         if state.number == number {
-            state.strikes = 0;
+            (state.strikes, state.failed_tries, state.answered) = (0, 0, true);
         }
     }
 
@@ -126,7 +145,7 @@ impl Link {
         if state.number == number {
             state.strikes += 1;
             if state.strikes >= STRIKES {
-                state.connection = None;
+                state.lost();
             }
         }
     }
@@ -135,7 +154,7 @@ impl Link {
     pub(super) fn give_up(&self, number: u64) {
         let mut state = self.state();
         if state.number == number {
-            state.connection = None;
+            state.lost();
         }
     }
 

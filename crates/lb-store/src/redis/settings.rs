@@ -39,7 +39,7 @@ impl RedisUrl {
     /// # Errors
     /// What is wrong; the error shows no password.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        // Only parts of the URL that cannot hold a secret are shown.
+        // Only parts of the URL that cannot hold a secret are shown: a port may be a password whose @host was forgotten.
         let wrong = |what: &str, must: &str| SettingsError::new("url", what, must);
         if text.len() > URL_BYTES_MAX {
             return Err(wrong("(too long)", "must have 2048 bytes at most"));
@@ -59,7 +59,7 @@ impl RedisUrl {
         let (host, port) = match address.strip_prefix('[') {
             Some(v6) => {
                 let (host, port) =
-                    v6.split_once(']').ok_or_else(|| wrong(address, "an IPv6 address ends with ]"))?;
+                    v6.split_once(']').ok_or_else(|| wrong("[…", "an IPv6 address ends with ]"))?;
                 if host.parse::<std::net::Ipv6Addr>().is_err() {
                     return Err(wrong(host, "must be an IPv6 address between [ and ]"));
                 }
@@ -77,13 +77,13 @@ impl RedisUrl {
                 .strip_prefix(':')
                 .and_then(digits::<u16>)
                 .filter(|&port| port > 0)
-                .ok_or_else(|| wrong(port, "the port must be from 1 to 65535"))?,
+                .ok_or_else(|| wrong(":…", "the port must be from 1 to 65535"))?,
         };
         let database = match path {
             "" => 0,
             path => digits(path)
                 .filter(|&n| n <= DATABASE_MAX)
-                .ok_or_else(|| wrong(path, "the path must be a database's number, from 0 to 65535"))?,
+                .ok_or_else(|| wrong("/…", "the path must be a database's number, from 0 to 65535"))?,
         };
         let (user, password) = match login {
             None => (None, None),
@@ -264,6 +264,9 @@ mod tests {
             ("redis://a/65536", "database's number"),
             ("redis://s3cret@a", "behind a colon"),
             ("redis://user:@a", "needs a password"),
+            ("redis://user:s3cret", "port must be"),
+            ("redis://user:1/s3cret", "database's number"),
+            ("redis://[s3cret", "ends with ]"),
             ("redis://:s3cret%4@a", "percent-encoded"),
             ("redis://:s3cret%ff@a", "percent-encoded"),
             ("redis://:s3cret?x=1@a", "neither ? nor #"),

@@ -43,9 +43,17 @@ impl Server {
     }
 
     /// On the same port, and empty.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill();
-        self.child = launch(self.port, &self.folder, &self.arguments).expect("its port is free again");
+        // A connection of another test may have its port for a moment.
+        until("its port is free again", async || match launch(self.port, &self.folder, &self.arguments) {
+            Ok(child) => {
+                self.child = child;
+                true
+            }
+            Err(_) => false,
+        })
+        .await;
     }
 
     /// `STOP`: it holds its connections and says nothing; `CONT`: it goes on.
