@@ -3,7 +3,7 @@
 use lb_core::PoolError;
 
 /// A balancer cannot be built from what was given.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Nothing to balance over, now or later.

@@ -119,26 +119,20 @@ impl LoadBalancer {
         options: &SelectOptions,
         steps: &mut Option<Vec<Step>>,
     ) -> Here {
-        let cx = self.context(request, options);
+        let mut here = Here::plain(leaf, self.context(request, options));
         #[cfg(feature = "geo")]
-        let cx = match &self.inner.geo {
-            Some(geo) => PickContext { region: geo.region(request, options, steps), ..cx },
-            None => cx,
-        };
-        let _ = &steps;
-        let here = Here::plain(leaf, cx);
+        if let Some(geo) = &self.inner.geo {
+            here.cx.region = geo.region(request, options, steps);
+        }
         #[cfg(feature = "sessions")]
-        let here = match &self.inner.sessions {
-            Some(sessions) => {
-                Here { session: sessions.resolve(request, options, here.cx.now, steps), ..here }
-            }
-            None => here,
-        };
+        if let Some(sessions) = &self.inner.sessions {
+            here.session = sessions.resolve(request, options, here.cx.now, steps);
+        }
         #[cfg(feature = "cache")]
-        let here = match &self.inner.cache {
-            Some(cache) => Here { cached: cache.look_up(request, here.cx.now), ..here },
-            None => here,
-        };
+        if let Some(cache) = &self.inner.cache {
+            here.cached = cache.look_up(request, here.cx.now);
+        }
+        let _ = (&mut here, steps);
         here
     }
 

@@ -198,7 +198,7 @@ pub(crate) fn has_two_lengths(headers: &HeaderMap) -> bool {
 
 /// Takes a cookie of ours out of a request: backends see the others, byte by byte as they came.
 pub(crate) fn strip_cookie(headers: &mut HeaderMap, name: &str) {
-    let Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let Entry::Occupied(lines) = headers.entry(header::COOKIE) else { return };
     let ours = |value: &HeaderValue| strip(value.as_bytes(), name);
     if lines.iter().all(|value| ours(value) == Stripped::Unchanged) {
         return;

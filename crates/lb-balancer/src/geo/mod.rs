@@ -100,7 +100,7 @@ fn answer(
     steps: &mut Option<Vec<Step>>,
 ) -> Option<Answer> {
     if let Some(answer) = &options.location {
-        note(steps, "location", || format!("{answer} (given)"));
+        note(steps, "location", || format!("{} (given)", words(answer)));
         return Some(answer.clone());
     }
     let Some(ip) = request.client_ip else {
@@ -108,8 +108,22 @@ fn answer(
         return None;
     };
     let answer = detector.detect_location(ip);
-    note(steps, "location", || format!("{ip}: {answer}"));
+    note(steps, "location", || format!("{ip}: {}", words(&answer)));
     Some(answer)
+}
+
+/// A place from the city up to the continent, or why it is not known.
+fn words(answer: &Answer) -> String {
+    let place = match answer {
+        Answer::Unknown(why) => return format!("unknown: {why}"),
+        Answer::Found(place) => place,
+    };
+    let city = place.city.as_deref().map(str::to_owned);
+    let region =
+        place.region.map(|r| r.to_string()).or_else(|| place.region_name.as_deref().map(str::to_owned));
+    let country = place.country.map(|c| c.to_string());
+    let continent = place.continent.map(|c| c.to_string());
+    [city, region, country, continent].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 impl LoadBalancer {

@@ -85,7 +85,7 @@ impl Regional {
         {
             return usize::from(own);
         }
-        let mut left = (u128::from(point) * 100 >> 64) as u32;
+        let mut left = ((u128::from(point) * 100) >> 64) as u32;
         let capacities = || order.iter().map(|&r| self.health(usize::from(r)).capacity(OVERPROVISIONING));
         // Where all together cannot carry everything, they share it by what they can.
         let total = capacities().sum::<u32>().min(100);

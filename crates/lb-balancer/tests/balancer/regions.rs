@@ -10,8 +10,13 @@ use std::net::IpAddr;
 const OK: Outcome = Outcome::Success { ttfb: Nanos::from_millis(1) };
 
 /// Countries by address: 192.0.2.1 is in the US, .2 in Germany, .3 in Japan, .4 in Brazil, .5 in South Africa; nobody knows the others.
-const WHERE: [(u8, &str, &str); 5] =
-    [(1, "US", "us-east"), (2, "DE", "eu-west"), (3, "JP", "ap-east"), (4, "BR", "sa-east"), (5, "ZA", "af-south")];
+const WHERE: [(u8, &str, &str); 5] = [
+    (1, "US", "us-east"),
+    (2, "DE", "eu-west"),
+    (3, "JP", "ap-east"),
+    (4, "BR", "sa-east"),
+    (5, "ZA", "af-south"),
+];
 
 fn client(n: u8) -> IpAddr {
     [192, 0, 2, n].into()
@@ -41,10 +46,12 @@ fn names(region: &str) -> [BackendId; 2] {
 }
 
 fn geo_aware() -> LoadBalancer {
-    let mut root = LoadBalancer::builder().name("global").seed(3).geo_detector(detector()).fallback_region("us-east");
+    let mut root =
+        LoadBalancer::builder().name("global").seed(3).geo_detector(detector()).fallback_region("us-east");
     for region in regions() {
         let backends = names(&region.name).map(|id| backend(id.as_str()));
-        let balancer = LoadBalancer::builder().name(region.name.clone()).seed(5).backends(backends).build().unwrap();
+        let balancer =
+            LoadBalancer::builder().name(region.name.clone()).seed(5).backends(backends).build().unwrap();
         root = root.regional_balancer(region, balancer);
     }
     root.build().unwrap()
@@ -95,7 +102,12 @@ fn a_region_that_fails_gives_its_clients_to_the_nearest_and_at_last_to_the_fallb
         [("eu-west", "us-east"), ("us-east", "ap-east"), ("ap-east", "af-south"), ("af-south", "sa-east")]
     {
         fail(&lb, failing, false);
-        assert_eq!(serves(&lb, german), next, "{}", lb.explain(&RequestInfo::from_ip(german), &SelectOptions::default()));
+        assert_eq!(
+            serves(&lb, german),
+            next,
+            "{}",
+            lb.explain(&RequestInfo::from_ip(german), &SelectOptions::default())
+        );
     }
     fail(&lb, "sa-east", false);
     assert_eq!(serves(&lb, german), "us-east", "all fail: the fallback, whatever its checks say");
@@ -149,7 +161,11 @@ fn a_retry_goes_on_to_another_region_when_its_own_has_nobody_new() {
         s.tried(lease.backend());
     }
     order.dedup();
-    assert_eq!(order, ["sa-east", "af-south", "us-east", "eu-west", "ap-east"], "by distance, each backend once");
+    assert_eq!(
+        order,
+        ["sa-east", "us-east", "af-south", "eu-west", "ap-east"],
+        "by distance, each backend once"
+    );
     assert!(!lb.has_another(&s));
     assert!(lb.acquire(&mut s).is_ok(), "then those that were tried");
 }
@@ -165,7 +181,13 @@ fn the_root_adds_up_and_is_changed_by_its_regions_alone() {
     assert_eq!(lb.regional_pools().unwrap()["af-south"], "af-south");
     let refused = lb.add_backend(backend("x")).unwrap_err();
     assert_eq!(refused.to_string(), "this balancer has no backends of its own: change those of its regions");
-    let both = LoadBalancer::builder().name("g").backend(backend("x")).regional_balancer(RegionSettings::new("r"), lb);
+    let both = LoadBalancer::builder()
+        .name("g")
+        .backend(backend("x"))
+        .regional_balancer(RegionSettings::new("r"), lb);
     let error = both.build().unwrap_err().to_string();
-    assert_eq!(error, "pool \"g\" has regional balancers, and backends: that belongs to the regional balancers");
+    assert_eq!(
+        error,
+        "pool \"g\" has regional balancers, and backends: that belongs to the regional balancers"
+    );
 }

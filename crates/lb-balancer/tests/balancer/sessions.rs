@@ -31,8 +31,10 @@ impl Browser {
     fn ask(&mut self, lb: &LoadBalancer) -> Result<String, SelectError> {
         let value = self.0.clone().unwrap_or_default();
         let headers = [("Cookie", value.as_str())];
-        let mut selection =
-            lb.selection(&RequestInfo { headers: &headers, ..RequestInfo::default() }, &SelectOptions::default());
+        let mut selection = lb.selection(
+            &RequestInfo { headers: &headers, ..RequestInfo::default() },
+            &SelectOptions::default(),
+        );
         let lease = lb.acquire(&mut selection)?;
         if let Some(cookie) = lb.set_cookie(&selection, false) {
             self.0 = cookie.split(';').next().map(str::to_owned);
@@ -89,7 +91,10 @@ fn a_failing_backend_loses_its_sessions_and_a_draining_or_weightless_one_does_no
     weightless.weight = Some(0);
     lb.update_backend(&home, weightless).unwrap();
     assert!(stays(&mut browser), "weight 0");
-    assert!((0..20).all(|_| Browser::default().ask(&lb).unwrap() != *home.as_str()), "for new ones it is not there");
+    assert!(
+        (0..20).all(|_| Browser::default().ask(&lb).unwrap() != *home.as_str()),
+        "for new ones it is not there"
+    );
     lb.pool().set_healthy(&home, false);
     let next = browser.ask(&lb).unwrap();
     assert_ne!(next, home.as_str());
@@ -172,7 +177,10 @@ fn an_explanation_agrees_with_the_pick_and_changes_nothing() {
             let home = lease.backend().id().clone();
             lease.complete(OK);
             if kind == AffinityKind::Cookie {
-                assert!(said.to_string().contains("session: a new session is bound to whom is picked"), "{said}");
+                assert!(
+                    said.to_string().contains("session: a new session is bound to whom is picked"),
+                    "{said}"
+                );
                 continue;
             }
             assert_eq!(said.picked.as_ref(), Some(&home), "{kind}");
