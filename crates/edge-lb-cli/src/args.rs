@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Check, drain or undrain a backend of an edge-lb that runs
     #[command(subcommand)]
     Backend(BackendCommand),
+    /// Show or clear the sessions of an edge-lb that runs
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// Print a completion script for a shell
     ///
     /// For bash: `edge-lb completions bash > ~/.local/share/bash-completion/completions/edge-lb`
@@ -167,7 +170,7 @@ pub(crate) struct ExplainArgs {
     /// The path, with a query if wanted
     pub(crate) path: String,
 
-    /// The pool; may be left out where there is one
+    /// The pool; may be left out: then it is the one that requests come to
     #[arg(short, long, value_name = "NAME")]
     pub(crate) pool: Option<String>,
 
@@ -194,6 +197,18 @@ pub(crate) struct ExplainArgs {
     /// The key of a hash algorithm, instead of what it would take from the request
     #[arg(short, long, value_name = "KEY")]
     pub(crate) key: Option<String>,
+
+    /// The client's country, instead of what its address says: DE
+    #[arg(long, value_name = "CODE")]
+    pub(crate) country: Option<String>,
+
+    /// Its subdivision: US-CA
+    #[arg(long, value_name = "CODE")]
+    pub(crate) region: Option<String>,
+
+    /// The session's id, instead of what the request is recognised by
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
 
     /// As JSON
     #[arg(long)]
@@ -270,6 +285,44 @@ pub(crate) enum BackendCommand {
     },
     /// Give it requests again
     Undrain(BackendTarget),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List a pool's sessions, and what was counted of them
+    List(SessionsListArgs),
+    /// Forget where a session goes, here and in the store; its cookie does not count any more
+    ///
+    /// Exit codes: 0 it was known, 1 it was not
+    Clear {
+        /// The pool
+        pool: String,
+        /// The session's id: 32 hexadecimal digits, as `list` shows it
+        id: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SessionsListArgs {
+    /// The pool
+    pub(crate) pool: String,
+
+    /// Those on this backend only
+    #[arg(short, long, value_name = "ID")]
+    pub(crate) backend: Option<String>,
+
+    /// How many at most
+    #[arg(short, long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    pub(crate) limit: u16,
+
+    /// As JSON, as the admin API gives it
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

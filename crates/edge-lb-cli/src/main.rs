@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => remote::explain(&args),
         Command::Breaker(args) => remote::breaker(&args),
         Command::Backend(command) => remote::backend(&command),
+        Command::Sessions(command) => remote::sessions(&command),
         Command::Completions { shell } => completions(shell),
     };
     match done {

@@ -1,25 +1,25 @@
 //! Nodes over a real `redis-server`: they agree in races, survive restarts, and go on while it is gone.
 
-#[allow(dead_code)] // lb-store's tests use more of it
-#[path = "../../lb-store/tests/common/server.rs"]
-mod server;
+#[path = "../../lb-store/tests/common/until.rs"]
+mod until;
 
 use lb_session::{
     Moment, SessionAffinity, SessionId, SessionManager, SharedSessions, SharingSettings, Source,
 };
 use lb_store::{AwaySettings, RedisSettings, RedisStore, RedisUrl, Resilient};
+use lb_testkit::RedisServer;
 use lb_types::{BackendId, Clock, Nanos, RequestInfo, SystemClock};
-use server::{Server, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use until::until;
 
 /// The machine may be busy: what is not about time has plenty.
 const PATIENT: Duration = Duration::from_secs(10);
 const USERS: usize = 100;
 
-fn store(server: &Server, timeout: Duration) -> Arc<Resilient<RedisStore>> {
+fn store(server: &RedisServer, timeout: Duration) -> Arc<Resilient<RedisStore>> {
     let url = RedisUrl::parse(&server.url()).unwrap();
     let settings = RedisSettings::new(url).timeout(timeout).connect_timeout(PATIENT);
     let redis = RedisStore::new(settings, Handle::current()).unwrap();
@@ -61,7 +61,7 @@ async fn serve(node: &SharedSessions, user: usize, pick: &str, now: Nanos) -> (B
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_agree_in_races_and_a_restart_keeps_sessions() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     // Each node its own connection, as processes have.
     let nodes: Vec<_> = (0..3).map(|_| node(&store(&server, PATIENT), PATIENT)).collect();
     let mut went = vec![];
@@ -91,7 +91,7 @@ async fn nodes_agree_in_races_and_a_restart_keeps_sessions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_killed_and_returns_under_load() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let clock = Arc::new(SystemClock::new());
     let shared_store = store(&server, PATIENT);
     let node = node(&shared_store, PATIENT);
@@ -137,7 +137,7 @@ async fn a_store_that_is_killed_and_returns_under_load() {
     more(5_000).await;
     until("the outage is noticed", async || shared_store.stats().away_since.is_some()).await;
     more(5_000).await;
-    server.restart().await;
+    server.restart();
     until("the store is back", async || shared_store.stats().away_since.is_none()).await;
     until("what waited is written", async || node.stats().queued == 0).await;
     more(2_000).await;

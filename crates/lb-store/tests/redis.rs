@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::server::{Server, until};
 use common::suite::{self, LONG};
+use common::until::until;
 use lb_store::{AwaySettings, RedisSettings, RedisStore, RedisUrl, Resilient, Store, StoreError, StoreEvent};
+use lb_testkit::RedisServer;
 use lb_types::SystemClock;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +24,7 @@ fn store(url: &str) -> RedisStore {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     suite::behaves(Arc::new(store(&server.url())), "plain").await;
     let wrapped =
         RedisStore::open(settings(&server.url()), Handle::current(), Arc::new(SystemClock::new()), 1);
@@ -32,14 +33,14 @@ async fn conforms() {
 
 #[tokio::test]
 async fn follows_the_model() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     // Units so long that nothing expires: the server's time cannot be moved.
     suite::follows_the_model(&store(&server.url()), "m", 100, Duration::from_secs(60), None).await;
 }
 
 #[tokio::test]
 async fn entries_expire_by_the_millisecond() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let store = store(&server.url());
     store.set("short", b"v", Duration::from_millis(1)).await.unwrap();
     store.set("long", b"v", LONG).await.unwrap();
@@ -55,7 +56,7 @@ async fn entries_expire_by_the_millisecond() {
 
 #[tokio::test]
 async fn keys_have_the_prefix_and_databases_are_apart() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let one = store(&server.url());
     let two = RedisStore::new(settings(&server.url()).key_prefix("other:"), Handle::current()).unwrap();
     let three = store(&format!("{}/3", server.url()));
@@ -77,7 +78,7 @@ async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
 
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_given_again() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let store = store(&server.url());
     let mut raw = raw(&server.url()).await;
     for n in 0..3u8 {
@@ -88,8 +89,8 @@ async fn scripts_that_the_server_forgot_are_given_again() {
 
 #[tokio::test]
 async fn who_may_not_come_in_is_told_so() {
-    let server = Server::start(&["--requirepass", "right"]);
-    let login = |login: &str| format!("redis://{login}127.0.0.1:{}", server.port);
+    let server = RedisServer::start(&["--requirepass", "right"]);
+    let login = |login: &str| format!("redis://{login}127.0.0.1:{}", server.port());
     for (url, fine) in [
         ("", false),
         (":wrong@", false),
@@ -121,7 +122,7 @@ async fn who_may_not_come_in_is_told_so() {
 
 #[tokio::test]
 async fn what_is_not_ours_is_unexpected() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let store = store(&server.url());
     let mut raw = raw(&server.url()).await;
     let _: () = redis::cmd("LPUSH").arg("edge-lb:list").arg("x").query_async(&mut raw).await.unwrap();
@@ -144,7 +145,7 @@ async fn nobody_there_is_said_at_once() {
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_returns() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let events = Arc::new(Mutex::new(vec![]));
     let log = events.clone();
     let away = AwaySettings::new().retry(Duration::from_millis(20), Duration::from_millis(100));
@@ -162,7 +163,7 @@ async fn a_server_that_is_killed_and_returns() {
     assert!(stats.failed_fast > 500, "{stats:?}");
     assert!(stats.away_since.is_some());
 
-    server.restart().await;
+    server.restart();
     until("it is back", async || store.get("k").await.is_ok()).await;
     assert_eq!(store.get("k").await, Ok(None), "nothing was saved");
     assert!(store.compare_and_set("k", None, b"w", LONG).await.unwrap(), "it knows no script yet");
@@ -176,7 +177,7 @@ async fn a_server_that_is_killed_and_returns() {
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_each_call_its_limit_and_no_more() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let limit = Duration::from_millis(50);
     let store = RedisStore::new(settings(&server.url()).timeout(limit), Handle::current()).unwrap();
     until("it answers", async || store.get("k").await.is_ok()).await;
@@ -197,7 +198,7 @@ async fn a_server_that_hangs_costs_each_call_its_limit_and_no_more() {
 
 #[tokio::test]
 async fn calls_that_are_dropped_halfway_harm_nobody() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let store = Arc::new(store(&server.url()));
     for n in 0..200u64 {
         let mut dropped = store.set("k", b"v", LONG);

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::server::Server;
 use common::suite::{self, LONG};
 use lb_store::{RedisSettings, RedisStore, RedisUrl, Store, StoreError};
+use lb_testkit::RedisServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 const PATIENT: Duration = Duration::from_secs(10);
 
 /// A server whose certificate is for 127.0.0.1, and the file of the authority that signed it.
-fn server(more: &[&str]) -> (Server, PathBuf) {
+fn server(more: &[&str]) -> (RedisServer, PathBuf) {
     let mut authority = CertificateParams::new(vec![]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
@@ -35,11 +35,11 @@ fn server(more: &[&str]) -> (Server, PathBuf) {
     let mut arguments = vec!["--tls-cert-file", &c, "--tls-key-file", &k, "--tls-ca-cert-file", &a];
     arguments.extend(["--tls-auth-clients", "no"]);
     arguments.extend(more);
-    (Server::start_in(folder, &arguments), ca)
+    (RedisServer::start_in(folder, &arguments), ca)
 }
 
-fn settings(server: &Server, login: &str) -> RedisSettings {
-    let url = RedisUrl::parse(&format!("rediss://{login}127.0.0.1:{}", server.port)).unwrap();
+fn settings(server: &RedisServer, login: &str) -> RedisSettings {
+    let url = RedisUrl::parse(&format!("rediss://{login}127.0.0.1:{}", server.port())).unwrap();
     RedisSettings::new(url).timeout(PATIENT).connect_timeout(PATIENT)
 }
 
@@ -57,7 +57,7 @@ async fn an_unknown_authority_and_a_plain_server_are_refused() {
     let error = store.get("k").await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
 
-    let plain = Server::start(&[]);
+    let plain = RedisServer::start(&[]);
     // It waits for the end of a line that never comes.
     let limit = Duration::from_millis(200);
     let settings_of_plain = settings(&plain, "").ca(&ca).connect_timeout(limit);

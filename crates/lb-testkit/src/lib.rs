@@ -7,6 +7,7 @@
 //!   lets its script change while it runs, a [`Gate`] holds it up.
 //! * [`Client`]: one blocking connection. [`Load`]: many of them, counted.
 //! * [`EdgeLb`]: the real binary, started on port 0 and ended on drop.
+//! * [`RedisServer`]: a real `redis-server`.
 //! * [`eventually`]: waiting with a bound, instead of sleeping.
 //!
 //! Helpers of tests panic with a message where a test could only do the same; what a test may expect to fail returns an
@@ -21,6 +22,7 @@ mod decode;
 mod load;
 mod message;
 mod record;
+mod redis;
 mod script;
 mod serve;
 mod silent;
@@ -35,6 +37,7 @@ pub use decode::BodyDecoder;
 pub use load::{Load, LoadReport, RunningLoad};
 pub use message::{Framing, Headers, RequestHead, ResponseHead};
 pub use record::Received;
+pub use redis::RedisServer;
 pub use script::{Answer, BodyKind, Gate, Reply, Step};
 pub use silent::SilentPort;
 pub use switch::Switch;

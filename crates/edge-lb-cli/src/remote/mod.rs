@@ -5,9 +5,11 @@
 //! | `status` ([`status`]) | `GET /api/v1/pools`, `GET /api/v1/pools/{pool}` |
 //! | `explain` | `POST /api/v1/explain` |
 //! | `breaker` | `PUT …/{id}/breaker` |
+//! | `sessions list`, `clear` ([`sessions`]) | `GET …/{pool}/sessions`, `DELETE …/sessions/{id}` |
 //! | `backend check`, `drain`, `undrain` | `POST …/{id}/check`, `POST` and `DELETE …/{id}/drain` |
 
 mod client;
+mod sessions;
 mod status;
 
 use crate::args::{BackendCommand, BreakerArgs, ExplainArgs};
@@ -17,6 +19,7 @@ use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::time::Duration;
 
+pub(crate) use sessions::sessions;
 pub(crate) use status::status;
 
 /// Longer than the admin API lets a drain take.
@@ -61,11 +64,18 @@ pub(crate) fn backend(command: &BackendCommand) -> Result<(), Failure> {
             let query = grace.as_ref().map(|g| format!("?grace={}", encode(g))).unwrap_or_default();
             let path = format!("{}/drain{query}", place(&target.pool, &target.backend));
             let admin = Admin::new(target.admin.admin).patience(DRAIN_PATIENCE);
-            match admin.ask("POST", &path, None)?["remaining"].as_u64() {
-                Some(0) => say(&format!("{}: drained, nothing is in flight", target.backend)),
+            let report = admin.ask("POST", &path, None)?;
+            match report["remaining"].as_u64() {
+                Some(0) if report["sessions"].as_u64().unwrap_or_default() == 0 => {
+                    say(&format!("{}: drained, nothing is in flight", target.backend))
+                }
                 left => {
-                    let left = left.unwrap_or_default();
-                    say(&format!("{}: drains on; {left} requests are still in flight", target.backend))?;
+                    let (left, sessions) = (left.unwrap_or_default(), &report["sessions"]);
+                    let moved = match sessions.as_u64() {
+                        None | Some(0) => String::new(),
+                        Some(n) => format!("; {n} sessions were still on it and go elsewhere from now on"),
+                    };
+                    say(&format!("{}: drains on; {left} requests are still in flight{moved}", target.backend))?;
                     Err(Failure::Said(1))
                 }
             }
@@ -93,8 +103,13 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Failure> {
         ("host", args.host.clone()),
         ("client_ip", args.client_ip.map(|ip| ip.to_string())),
         ("key", args.key.clone()),
+        ("session", args.session.clone()),
     ];
     ask.extend(optional.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.into()))));
+    if args.country.is_some() || args.region.is_some() {
+        let place = json!({ "country": args.country, "region": args.region });
+        ask.insert("location".into(), place);
+    }
     let said = Admin::new(args.admin.admin).ask("POST", "/api/v1/explain", Some(&ask.into()))?;
     if args.json {
         return say(&format!("{said:#}"));

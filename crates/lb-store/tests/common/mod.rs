@@ -2,5 +2,5 @@
 
 #![allow(dead_code)] // each test program uses its part
 
-pub(crate) mod server;
 pub(crate) mod suite;
+pub(crate) mod until;

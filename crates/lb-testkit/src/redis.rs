@@ -2,25 +2,36 @@
 //!
 //! It is not skipped when the program is missing: `cargo xtask test` installs it, and otherwise the test says what to install.
 
+use crate::wait::eventually;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub(crate) struct Server {
+/// A server of its own for each test.
+#[derive(Debug)]
+pub struct RedisServer {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
     folder: TempDir,
     arguments: Vec<String>,
 }
 
-impl Server {
-    pub(crate) fn start(arguments: &[&str]) -> Self {
+impl RedisServer {
+    /// With these arguments beside the usual ones.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(arguments: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), arguments)
     }
 
-    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+    /// The same in a folder that has files which its arguments name.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         // Another process may take a port between our look and the server's bind: then another port is tried.
         for _ in 0..10 {
@@ -32,32 +43,48 @@ impl Server {
         panic!("redis-server found no port, or does not start with {arguments:?}");
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it is on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://…`.
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Ends it as a crash would.
-    pub(crate) fn kill(&mut self) {
+    ///
+    /// # Panics
+    /// When it cannot be ended.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// On the same port, and empty.
-    pub(crate) async fn restart(&mut self) {
+    /// On the same port, and empty. Blocks until it answers.
+    ///
+    /// # Panics
+    /// When it does not start within half a minute.
+    pub fn restart(&mut self) {
         self.kill();
         // A connection of another test may have its port for a moment.
-        until("its port is free again", async || match launch(self.port, &self.folder, &self.arguments) {
-            Ok(child) => {
-                self.child = child;
-                true
+        eventually(Duration::from_secs(30), "its port is free again", || {
+            match launch(self.port, &self.folder, &self.arguments) {
+                Ok(child) => {
+                    self.child = child;
+                    true
+                }
+                Err(_) => false,
             }
-            Err(_) => false,
-        })
-        .await;
+        });
     }
 
     /// `STOP`: it holds its connections and says nothing; `CONT`: it goes on.
-    pub(crate) fn signal(&self, signal: &str) {
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn signal(&self, signal: &str) {
         let status =
             Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
@@ -89,23 +116,9 @@ fn launch(port: u16, folder: &TempDir, arguments: &[String]) -> Result<Child, St
     Ok(child)
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Asks again and again until it is so, for at most half a minute.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        let mut tick = tokio::time::interval(Duration::from_millis(10));
-        loop {
-            tick.tick().await;
-            if is_so().await {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

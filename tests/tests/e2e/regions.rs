@@ -1,0 +1,149 @@
+//! Geography through the real proxy, with the built-in database: each client in its region, and where it goes when that fails.
+
+use edge_lb_tests::{SOON, admin, unhealthy};
+use lb_testkit::{Backend, Client, EdgeLb, eventually};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A public address in each region, by the registries.
+const CLIENTS: [(&str, &str); 5] = [
+    ("us-east", "8.8.8.8"),
+    ("eu-west", "193.0.6.139"),
+    ("ap-east", "133.11.0.1"),
+    ("sa-east", "200.160.2.3"),
+    ("af-south", "196.25.1.1"),
+];
+
+/// Which clients are whose.
+const RULES: [(&str, &str); 5] = [
+    ("us-east", "countries = [\"US\", \"CA\"], coordinates = [38.9, -77.4]"),
+    ("eu-west", "continents = [\"EU\"], coordinates = [53.3, -6.3]"),
+    ("ap-east", "continents = [\"AS\"], coordinates = [35.7, 139.7]"),
+    ("sa-east", "continents = [\"SA\"], coordinates = [-23.5, -46.6]"),
+    ("af-south", "continents = [\"AF\"], coordinates = [-33.9, 18.4]"),
+];
+
+const HEAD: &str = "workers = 1\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n";
+const CHECK: &str = "health_check = { interval = \"100ms\", timeout = \"1s\", unhealthy_threshold = 1, healthy_threshold = 1, path = \"/\" }";
+
+fn backends() -> BTreeMap<&'static str, Backend> {
+    RULES.iter().map(|(region, _)| (*region, Backend::start(region))).collect()
+}
+
+fn geo_aware(backends: &BTreeMap<&str, Backend>) -> EdgeLb {
+    let mut text = HEAD.to_owned();
+    let balancers: Vec<_> =
+        RULES.iter().map(|(name, rules)| format!("{name} = {{ pool = \"{name}\", {rules} }}")).collect();
+    let _ = write!(
+        text,
+        "[pools.global]\nalgorithm = \"geo-aware\"\nfallback_region = \"us-east\"\nregional_balancers = {{ {} }}\n",
+        balancers.join(", ")
+    );
+    for (name, backend) in backends {
+        let url = backend.url();
+        let _ = write!(text, "[pools.{name}]\n{CHECK}\n[[pools.{name}.backends]]\nid = \"{name}\"\nurl = \"{url}\"\n");
+    }
+    EdgeLb::with_config(text)
+}
+
+fn geo_based(backends: &BTreeMap<&str, Backend>) -> EdgeLb {
+    let mut text = HEAD.to_owned();
+    let regions: Vec<_> =
+        RULES.iter().map(|(name, rules)| format!("{name} = {{ backends = [\"{name}\"], {rules} }}")).collect();
+    let _ = write!(
+        text,
+        "[pools.world]\nalgorithm = \"geo-based\"\n{CHECK}\ngeo = {{ fallback_region = \"us-east\", regions = {{ {} }} }}\n",
+        regions.join(", ")
+    );
+    for (name, backend) in backends {
+        let _ = write!(text, "[[pools.world.backends]]\nid = \"{name}\"\nurl = \"{}\"\n", backend.url());
+    }
+    EdgeLb::with_config(text)
+}
+
+fn served(lb: &EdgeLb, client: &str) -> String {
+    let mut connection = Client::connect(lb.address()).unwrap();
+    let response = connection.request("GET", "/", &[("X-Forwarded-For", client)], b"").unwrap();
+    assert_eq!(response.status(), 200);
+    response.text()
+}
+
+fn explained(lb: &EdgeLb, client: &str) -> String {
+    let address = lb.admin().to_string();
+    let done = EdgeLb::command(&["explain", "/", "--client-ip", client, "--admin", &address], SOON);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.stdout
+}
+
+#[test]
+fn a_request_from_each_of_five_regions_lands_in_its_region() {
+    let backends = backends();
+    for lb in [geo_aware(&backends), geo_based(&backends)] {
+        for (region, client) in CLIENTS {
+            assert_eq!(served(&lb, client), region);
+            let said = explained(&lb, client);
+            assert!(said.contains(&format!("location: {client}: ")) && said.contains(&format!("region: {region}: it has the client's")), "{said}");
+            assert!(said.contains(&format!("→ {region}")), "{said}");
+        }
+        assert_eq!(served(&lb, "10.0.0.1"), "us-east", "a private address: the fallback");
+        assert!(explained(&lb, "10.0.0.1").contains("unknown: "));
+    }
+}
+
+#[test]
+fn the_region_fails_then_the_next_nearest_and_at_last_the_fallback() {
+    let backends = backends();
+    let lb = geo_aware(&backends);
+    let dutch = CLIENTS[1].1;
+    assert_eq!(served(&lb, dutch), "eu-west");
+    let mut dead = 0;
+    for (failing, next) in
+        [("eu-west", "us-east"), ("us-east", "ap-east"), ("ap-east", "af-south"), ("af-south", "sa-east")]
+    {
+        backends[failing].kill();
+        dead += 1;
+        eventually(SOON, "it is known to be dead", || unhealthy(&lb) == dead);
+        assert_eq!(served(&lb, dutch), next, "{}", explained(&lb, dutch));
+        assert!(explained(&lb, dutch).contains("km away, 0 of 1 usable"));
+    }
+    // Nobody is healthy by his checks: the fallback is tried, and it is there again before the next check says so, or after.
+    backends["sa-east"].kill();
+    eventually(SOON, "all are known to be dead", || unhealthy(&lb) == 5);
+    assert!(explained(&lb, dutch).contains("no region has a usable backend: the fallback"));
+    assert!(explained(&lb, dutch).contains("→ us-east"));
+    assert_eq!(admin(&lb, "GET", "/readyz").status(), 503);
+    backends["eu-west"].revive();
+    eventually(SOON, "its own region is back", || unhealthy(&lb) == 4);
+    assert_eq!(served(&lb, dutch), "eu-west");
+}
+
+#[test]
+fn a_request_whose_region_dies_under_it_is_retried_in_another() {
+    let backends = backends();
+    let lb = geo_aware(&backends);
+    backends["ap-east"].kill();
+    // Whether its checks know it yet or not.
+    assert_ne!(served(&lb, CLIENTS[2].1), "ap-east");
+}
+
+#[test]
+fn an_address_is_placed_by_a_file_and_by_an_override() {
+    let backend = Backend::start("a");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/lb-geo/tests/data/GeoIP2-City-Test.mmdb");
+    let text = format!(
+        "{HEAD}[geo]\ndatabase = {{ type = \"maxmind\", path = \"{file}\" }}\n[geo.overrides]\n\"10.0.0.0/8\" = {{ country = \"NO\" }}\n[[pools.main.backends]]\nid = \"a\"\nurl = \"{}\"\n",
+        backend.url()
+    );
+    let lb = EdgeLb::with_config(text);
+    let of = |ip: &str| -> serde_json::Value {
+        let response = admin(&lb, "GET", &format!("/api/v1/geo/{ip}"));
+        assert_eq!(response.status(), 200, "{}", response.text());
+        serde_json::from_str(&response.text()).unwrap()
+    };
+    let london = of("81.2.69.142");
+    assert_eq!((&london["location"]["city"], &london["location"]["country"]), (&"London".into(), &"GB".into()), "{london}");
+    assert_eq!(of("10.1.2.3")["location"]["country"], "NO");
+    let unknown = of("192.168.0.1");
+    assert!(unknown["location"].is_null() && unknown["unknown"].as_str().is_some_and(|why| why.contains("private")), "{unknown}");
+    assert_eq!(admin(&lb, "GET", "/api/v1/geo/here").status(), 422);
+}
