@@ -21,7 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-store", &["lb-types"]),
     ("lb-session", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
-    ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
+    (
+        "lb-config",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-store", "lb-session"],
+    ),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     (
