@@ -21,7 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-store", &["lb-types"]),
     ("lb-session", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session"]),
-    ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker"]),
+    (
+        "lb-config",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-store", "lb-session"],
+    ),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     (
@@ -31,6 +34,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-core",
             "lb-health",
             "lb-breaker",
+            "lb-geo",
+            "lb-store",
+            "lb-session",
             "lb-balancer",
             "lb-config",
             "lb-proxy",

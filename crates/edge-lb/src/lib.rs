@@ -36,6 +36,10 @@
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
 //! | `tower` | the proxy as a `tower` service | `tower` |
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
+//! | `geo` | where clients are, regions (`geo-based`, `geo-aware`) | `geo`, [`LoadBalancer`]`::geo_detector` |
+//! | `geo-data`, `geo-mmap`, `geo-providers` | the built-in country database, mapped files, ipinfo and ipapi | `geo` |
+//! | `sessions` | session affinity and the selection cache | `session`, [`LoadBalancer`]`::session_manager` |
+//! | `store` | Redis and Valkey behind sessions and caches | `store` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
 //! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
 //! | `orca` | the parser of backends' load reports, for [`Algorithm::Adaptive`] without the proxy (which has it) | `core::orca` |
@@ -60,6 +64,12 @@ pub use lb_config as config;
 pub use lb_health as health;
 #[cfg(feature = "proxy")]
 pub use lb_proxy as proxy;
+#[cfg(feature = "geo")]
+pub use lb_geo as geo;
+#[cfg(feature = "sessions")]
+pub use lb_session as session;
+#[cfg(feature = "store")]
+pub use lb_store as store;
 pub use lb_types as types;
 
 pub use lb_balancer::{
@@ -107,6 +117,10 @@ pub fn features() -> Vec<&'static str> {
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
         ("faults", cfg!(feature = "faults")),
+        ("geo", cfg!(feature = "geo")),
+        ("geo-data", cfg!(feature = "geo-data")),
+        ("geo-mmap", cfg!(feature = "geo-mmap")),
+        ("geo-providers", cfg!(feature = "geo-providers")),
         ("health", cfg!(feature = "health")),
         ("health-grpc", cfg!(feature = "health-grpc")),
         ("health-tls", cfg!(feature = "health-tls")),
@@ -114,6 +128,8 @@ pub fn features() -> Vec<&'static str> {
         ("proxy", cfg!(feature = "proxy")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),
+        ("sessions", cfg!(feature = "sessions")),
+        ("store", cfg!(feature = "store")),
         ("tower", cfg!(feature = "tower")),
     ];
     all.into_iter().filter_map(|(name, built)| built.then_some(name)).collect()

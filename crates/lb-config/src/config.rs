@@ -1,5 +1,13 @@
 //! What the program runs on: everything resolved, every default filled in.
 
+mod geo;
+mod session;
+mod store;
+
+pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
+pub use session::{Affinity, Caching, Storage};
+pub use store::Store;
+
 use crate::ListenAddress;
 use lb_breaker::{Backoff, BreakerSettings, BudgetSettings, FallbackResponse};
 use lb_core::PoolSettings;
@@ -22,8 +30,19 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin address. `None`: there is none.
     pub admin: Option<Admin>,
-    /// The pools by name; exactly one until routes are built.
+    /// The pools by name: [`entry`](Self::entry), and those that it names as regional ones; no others until routes are built.
     pub pools: BTreeMap<String, Pool>,
+    /// The pool that clients' requests go to.
+    pub entry: String,
+    /// Networks and addresses of proxies whose word is taken for the client's address, as [`lb_geo::TrustedProxies`] takes them. None:
+    /// nobody's.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which trusted proxies tell the client's address.
+    pub client_ip_header: ClientIpHeader,
+    /// Where state is shared, by name; none is called `memory`.
+    pub stores: BTreeMap<String, Store>,
+    /// How clients' places are found.
+    pub geo: Geo,
     /// How long open requests may finish after SIGTERM, default 30 s.
     pub shutdown_grace: Duration,
     /// The program's own log.
@@ -37,6 +56,11 @@ impl Default for Config {
             listeners: Vec::new(),
             admin: None,
             pools: BTreeMap::new(),
+            entry: String::new(),
+            trusted_proxies: Vec::new(),
+            client_ip_header: ClientIpHeader::default(),
+            stores: BTreeMap::new(),
+            geo: Geo::default(),
             shutdown_grace: Duration::from_secs(30),
             log: Log::default(),
         }
@@ -125,6 +149,15 @@ pub struct Pool {
     pub preserve_host: bool,
     /// The response header, in lower case, in which backends may announce weight, drain or maintenance. `None`: there is none.
     pub agent_header: Option<String>,
+    /// Sessions. `None`: there are none.
+    pub session_affinity: Option<Affinity>,
+    /// The cache of selections. `None`: there is none. Never beside sessions or an algorithm that hashes.
+    pub caching: Option<Caching>,
+    /// `geo-based`: the regions among which the backends are divided; `settings.algorithm` chooses within one. `None`: there are none.
+    pub geo: Option<PoolGeo>,
+    /// `geo-aware`: the pools that stand below this one, which has no backends. Its `total_timeout` and `retry` hold for all of them;
+    /// the rest is each one's own. `None`: it is no such pool.
+    pub regional: Option<Regional>,
 }
 
 impl Default for Pool {
@@ -145,6 +178,10 @@ impl Default for Pool {
             retry: RetryPolicy::default(),
             preserve_host: true,
             agent_header: None,
+            session_affinity: None,
+            caching: None,
+            geo: None,
+            regional: None,
         }
     }
 }

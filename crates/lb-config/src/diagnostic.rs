@@ -139,6 +139,8 @@ pub(crate) struct Sink<'t> {
     text: &'t str,
     found: RefCell<Vec<Found>>,
     more: Cell<usize>,
+    /// Where secrets stand in the text.
+    hidden: RefCell<Vec<Span>>,
 }
 
 /// The error just recorded, by its place in the list; help can be added to it.
@@ -165,7 +167,7 @@ impl Recorded<'_> {
 
 impl<'t> Sink<'t> {
     pub(crate) fn new(name: &'t str, text: &'t str) -> Self {
-        Self { name, text, found: RefCell::default(), more: Cell::default() }
+        Self { name, text, found: RefCell::default(), more: Cell::default(), hidden: RefCell::default() }
     }
 
     pub(crate) fn text(&self) -> &'t str {
@@ -181,6 +183,11 @@ impl<'t> Sink<'t> {
         let mut found = self.found.borrow_mut();
         found.push((span, message.into(), None));
         Recorded(Some((&self.found, found.len() - 1)))
+    }
+
+    /// Keeps a part of the text, a secret, from being shown with the line that it is on.
+    pub(crate) fn hide(&self, span: Span) {
+        self.hidden.borrow_mut().push(span);
     }
 
     /// Whether no more errors are kept: searches for suggestions can be left out.
@@ -210,11 +217,24 @@ impl<'t> Sink<'t> {
         });
         Err(ConfigError {
             name: self.name.to_owned(),
-            text: self.text.to_owned(),
             diagnostics: diagnostics.collect(),
+            text: masked(self.text, &self.hidden.into_inner()),
             more: self.more.into_inner(),
         })
     }
+}
+
+/// The text with a star for each byte of the hidden parts, so that every place in it stays where it is.
+fn masked(text: &str, hidden: &[Span]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for span in hidden {
+        let (start, end) = (floor(text, span.start), floor(text, span.end));
+        for byte in bytes[start..end.max(start)].iter_mut().filter(|b| !matches!(b, b'\n' | b'\r')) {
+            *byte = b'*';
+        }
+    }
+    // Whole characters were replaced, so it is text still.
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// The nearest character boundary at or before a byte.

@@ -69,7 +69,8 @@ impl Config {
             }
             pool.backends.push(Backend::new(url.default_id(), url.clone()));
         }
-        config.pools.insert("default".to_owned(), pool);
+        config.entry = "default".to_owned();
+        config.pools.insert(config.entry.clone(), pool);
         Ok(config)
     }
 }
@@ -91,6 +92,7 @@ mod tests {
         let config =
             flags(&["127.0.0.1:0", "127.0.0.1:0", "[::1]:80"], &["http://127.0.0.1:1", "unix:/a"]).unwrap();
         assert_eq!(config.listeners.len(), 3);
+        assert_eq!(config.entry, "default");
         let pool = &config.pools["default"];
         assert_eq!(pool.settings.algorithm, Algorithm::WeightedRoundRobin);
         let check = pool.health_check.as_ref().unwrap();

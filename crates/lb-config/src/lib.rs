@@ -29,7 +29,9 @@
 //! Bounds: a file has at most [`FILE_BYTES_MAX`] bytes, 64 levels of nesting and (after YAML's aliases were copied)
 //! 500 000 values; at most 100 errors are kept.
 //!
-//! What it lacks: includes, secrets from the environment, the difference of two configurations.
+//! Secrets may stand in the environment or in files of their own ([`Secrets`]); no message shows one.
+//!
+//! What it lacks: includes, the difference of two configurations.
 
 mod address;
 mod config;
@@ -41,28 +43,32 @@ mod reader;
 mod reference;
 mod resolve;
 pub mod schema;
+mod secret;
 mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, CircuitBreaker, Config, Discovery, DnsRecord, Hedge, Listener, Log, LogFormat, LogLevel, Pool,
-    RetryOn, RetryPolicy,
+    Admin, Affinity, Caching, CircuitBreaker, ClientIpHeader, Config, Discovery, DnsRecord, Geo, GeoCache,
+    GeoDatabase, GeoRegion, Hedge, Listener, Log, LogFormat, LogLevel, Pool, PoolGeo, Regional,
+    RegionalBalancer, RetryOn, RetryPolicy, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;
 pub use format::Format;
 pub use reference::reference;
+pub use secret::Secrets;
 
 use diagnostic::Sink;
+use lb_store::RedisSettings;
 use lb_types::Backend;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest file that is read: 16 MiB, room for some 100 000 backends.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// Reads a configuration file, its format by its extension. A relative path in it (of a discovery file, of authorities) is taken from
-/// the file's own folder, whatever the working directory is.
+/// Reads a configuration file, its format by its extension. A relative path in it (of a discovery file, of authorities, of a
+/// secret) is taken from the file's own folder, whatever the working directory is.
 ///
 /// # Errors
 /// When the file cannot be read or is wrong, with everything that is wrong.
@@ -79,17 +85,33 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let line = e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count() + 1;
         whole(format!("the file is not UTF-8 text: byte {} of it, on line {line}", valid + 1), None)
     })?;
-    let mut config = parse(&text, format, &name)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut config = parse_with(&text, format, &name, &Secrets::new().in_folder(folder))?;
+    place_in(folder, &mut config);
+    Ok(config)
+}
+
+/// Takes relative paths from `folder`.
+fn place_in(folder: &Path, config: &mut Config) {
+    let place = |path: &mut PathBuf| *path = folder.join(&*path);
     for pool in config.pools.values_mut() {
-        let Some(folder) = path.parent() else { continue };
-        if let Some(Discovery::File { path: found }) = &mut pool.discovery {
-            *found = folder.join(&*found);
+        if let Some(Discovery::File { path }) = &mut pool.discovery {
+            place(path);
         }
         if let Some(ca) = pool.health_check.as_mut().and_then(|check| check.tls.ca.as_mut()) {
-            *ca = folder.join(&*ca);
+            place(ca);
         }
     }
-    Ok(config)
+    for store in config.stores.values_mut() {
+        if let Store::Redis(RedisSettings { ca: Some(ca), .. }) = store {
+            place(ca);
+        }
+    }
+    for database in &mut config.geo.databases {
+        if let GeoDatabase::MaxMind { path, .. } = database {
+            place(path);
+        }
+    }
 }
 
 /// At most one byte more than a file may have, so that a larger one is noticed and never held.
@@ -99,12 +121,26 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The configuration in a text. `name` is what messages call the file.
+/// The configuration in a text. `name` is what messages call the file. Secrets come from the process's environment, and from files
+/// relative to the working directory.
 ///
 /// # Errors
 /// When the text is wrong, with everything that is wrong.
 pub fn parse(text: &str, format: Format, name: &str) -> Result<Config, ConfigError> {
-    resolve_with(text, format, name, resolve::config)
+    parse_with(text, format, name, &Secrets::new())
+}
+
+/// The same, with secrets from elsewhere.
+///
+/// # Errors
+/// When the text is wrong, with everything that is wrong.
+pub fn parse_with(
+    text: &str,
+    format: Format,
+    name: &str,
+    secrets: &Secrets<'_>,
+) -> Result<Config, ConfigError> {
+    resolve_with(text, format, name, |root, sink| resolve::config(root, sink, secrets))
 }
 
 /// The backends in the text of a file that discovery reads: a list `backends` (in YAML and JSON also the list alone) with

@@ -4,6 +4,8 @@
 //! typed values, each `None` where the key is absent *or* wrong (and recorded), so that the resolver can go on with
 //! the default and find further errors.
 
+mod items;
+
 use crate::diagnostic::{Recorded, Sink};
 use crate::node::{Entry, Node, Span, Value, shorten};
 use crate::schema::{self, Key, Kind, Section, Status};
@@ -76,7 +78,7 @@ impl<'a> Reader<'a> {
 
 /// One key of a table, there or not.
 pub(crate) struct Field<'a> {
-    sink: &'a Sink<'a>,
+    pub(crate) sink: &'a Sink<'a>,
     key: &'static Key,
     entry: Option<&'a Entry>,
     owner: Span,
@@ -119,7 +121,8 @@ impl<'a> Field<'a> {
         self.sink.error(self.span(), message)
     }
 
-    fn node(&self) -> Option<&'a Node> {
+    /// The value, right or wrong.
+    pub(crate) fn node(&self) -> Option<&'a Node> {
         self.entry.map(|e| &e.node)
     }
 

@@ -39,6 +39,7 @@ fn takes(key: &Key) -> String {
         Kind::Value(text) => text.to_owned(),
         Kind::Table(s) => format!("table {}", link(s)),
         Kind::TextOrTable(s) => format!("text, or table {}", link(s)),
+        Kind::OneOrMore(s) => format!("text, table {}, or list of these", link(s)),
         Kind::List(s) => format!("list of tables {}", link(s)),
         Kind::Named(s) => format!("tables {}", link(s)),
     }
@@ -84,6 +85,6 @@ fn planned(out: &mut String) {
         let _ = writeln!(out, "| {capability} | {} |", keys.join(", "));
     }
     out.push_str(
-        "\nAlso refused: the algorithms `geo-based` and `geo-aware`, `https://` backends, and more than one pool.\n",
+        "\nAlso refused: `https://` backends, and more than one pool but those that a `geo-aware` one names.\n",
     );
 }

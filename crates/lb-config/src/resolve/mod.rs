@@ -7,19 +7,29 @@ mod agent;
 mod algorithm;
 mod backend;
 mod breaker;
+mod caching;
 mod discovery;
+mod geo;
+mod geo_pool;
 mod health;
 mod http_check;
+mod known;
 mod listener;
 mod outlier;
 mod pool;
+mod proxies;
+mod region;
 mod retry;
+mod session;
+mod store;
+mod tree;
 
 use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::diagnostic::Sink;
 use crate::node::{Node, Span, Value, shorten};
 use crate::reader::{Field, Reader};
-use crate::schema;
+use crate::{Secrets, schema};
+use known::Known;
 use lb_types::Backend;
 use std::time::Duration;
 
@@ -54,7 +64,7 @@ impl<'a, T> OfPool<'a, T> {
 }
 
 /// The configuration of a whole file.
-pub(crate) fn config(root: &Node, sink: &Sink<'_>) -> Option<Config> {
+pub(crate) fn config(root: &Node, sink: &Sink<'_>, secrets: &Secrets<'_>) -> Option<Config> {
     let r = Reader::new(sink, &schema::ROOT, root, Span::default(), "the file")?;
     let mut config =
         Config { workers: r.field("workers").integer(1..=1024).map(u32_to_usize), ..Config::default() };
@@ -79,7 +89,13 @@ pub(crate) fn config(root: &Node, sink: &Sink<'_>) -> Option<Config> {
     if let Some(admin) = r.field("admin").table() {
         config.admin = listener::admin(&admin, &seen);
     }
-    pools(&r, sink, &mut config);
+    proxies::proxies(&r, &mut config);
+    let stores = stores(&r, sink, secrets, &mut config);
+    let known = Known { secrets, stores };
+    if let Some(t) = r.field("geo").table() {
+        config.geo = geo::geo(&t, &known);
+    }
+    pools(&r, sink, &known, &mut config);
     Some(config)
 }
 
@@ -98,7 +114,7 @@ fn log(r: &Reader<'_>) -> Log {
     }
 }
 
-fn pools(r: &Reader<'_>, sink: &Sink<'_>, config: &mut Config) {
+fn pools(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config: &mut Config) {
     let field = r.field("pools");
     let none = !field.is_present();
     let named = field.named_tables();
@@ -109,27 +125,37 @@ fn pools(r: &Reader<'_>, sink: &Sink<'_>, config: &mut Config) {
     } else if field.len() == Some(0) {
         field.error("`pools` must have one pool").help("add a table `pools.main` with a list `backends`");
     }
-    for (i, (name, pool)) in named.iter().enumerate() {
-        check_pool_name(name, pool, sink);
-        if i > 0 {
-            let message = format!(
-                "pool `{}` is one too many: several pools need routes, which are not built yet",
-                shorten(name)
-            );
-            sink.error(pool.span, message)
-                .help(format!("keep one pool; `{}` comes first", shorten(named[0].0)));
-        }
-        config.pools.insert((*name).to_owned(), pool::pool(name, pool));
+    for (name, pool) in &named {
+        check_name("pool", name, pool, sink);
+        config.pools.insert((*name).to_owned(), pool::pool(name, pool, known));
     }
+    config.entry = tree::entry(&named, config, sink);
 }
 
-/// A pool's name stands in metrics, log lines and the admin API's paths.
-fn check_pool_name(name: &str, pool: &Reader<'_>, sink: &Sink<'_>) {
+/// The stores; their names, right or wrong.
+fn stores<'a>(r: &Reader<'a>, sink: &Sink<'_>, secrets: &Secrets<'_>, config: &mut Config) -> Vec<&'a str> {
+    let named = r.field("stores").named_tables();
+    for (name, store) in &named {
+        check_name("store", name, store, sink);
+        if *name == "memory" {
+            let message = "a store cannot be called \"memory\": that always is this process's own memory";
+            sink.error(store.span, message).help("give it another name");
+        }
+        if let Some(store) = store::store(store, secrets) {
+            config.stores.insert((*name).to_owned(), store);
+        }
+    }
+    named.into_iter().map(|(name, _)| name).collect()
+}
+
+/// A pool's or store's name stands in metrics, log lines and the admin API's paths.
+fn check_name(what: &str, name: &str, r: &Reader<'_>, sink: &Sink<'_>) {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !(1..=64).contains(&name.len()) || !name.chars().all(good) || name.starts_with(['.', '-']) {
-        let message = format!("bad pool name \"{}\"", shorten(name));
-        sink.error(pool.span, message)
-            .help("a pool's name has 1 to 64 letters, digits, `-`, `_` and `.`, and starts with a letter, digit or `_`");
+        let message = format!("bad {what} name \"{}\"", shorten(name));
+        sink.error(r.span, message).help(format!(
+            "a {what}'s name has 1 to 64 letters, digits, `-`, `_` and `.`, and starts with a letter, digit or `_`"
+        ));
     }
 }
 

@@ -1,7 +1,10 @@
 //! A pool: its settings, and what must hold between them and its backends.
 
+use super::algorithm::Choice;
+use super::known::Known;
 use super::{
-    OfPool, agent, algorithm, backend, breaker, discovery, health, outlier, retry, set, set_duration,
+    OfPool, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier, retry,
+    session, set, set_duration,
 };
 use crate::config::Pool;
 use crate::node::shorten;
@@ -9,17 +12,33 @@ use crate::reader::{Field, Reader};
 use lb_core::settings::{Algorithm, Locality, PoolSettings, SlowStart};
 use lb_types::Backend;
 
-pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
-    let mut pool = Pool::default();
+pub(super) fn pool(name: &str, r: &Reader<'_>, known: &Known<'_>) -> Pool {
     let chosen = r.field("algorithm");
-    let algorithm = algorithm::algorithm(&chosen);
-    let known = algorithm.is_some() || !chosen.is_present();
+    let choice = algorithm::choice(&chosen);
+    // A wrong choice was reported; what stands beside it is not called foreign to it.
+    let wrong = choice.is_none() && chosen.is_present();
+    if let Some(Choice::GeoAware) = choice {
+        return geo_pool::aware(r);
+    }
+    let based = matches!(choice, Some(Choice::GeoBased));
+    if !wrong {
+        geo_pool::foreign(r, &chosen, based);
+    }
+    let mut pool = Pool::default();
+    let geo = r.field("geo").table();
+    let algorithm = match choice {
+        Some(Choice::Among(algorithm)) => Some(algorithm),
+        _ => geo.as_ref().and_then(|t| algorithm::within(&t.field("algorithm"))),
+    };
+    let within = geo.as_ref().is_some_and(|t| t.field("algorithm").is_present());
+    let settled = algorithm.is_some() || !(wrong || based && within);
     set(&mut pool.settings.algorithm, algorithm);
     settings(r, &mut pool.settings);
-    if known {
+    if settled {
         agreement(r, &pool.settings);
     }
     exchange(r, &mut pool);
+    keeping(r, &mut pool, known, settled);
     let checks = r.field("health_check");
     pool.circuit_breaker = r.field("circuit_breaker").table().and_then(|t| breaker::breaker(&t));
     pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));
@@ -44,8 +63,20 @@ pub(super) fn pool(name: &str, r: &Reader<'_>) -> Pool {
     pool.backends = backend::backends(&readers, of_pool, &place);
     pool.health_check = check.filter(|(_, enabled)| *enabled).map(|(check, _)| check);
     pool.agent_check = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| agent);
+    let listed = if list.is_present() { list.len() } else { Some(0) };
+    if let Some(t) = &geo {
+        if !based && !wrong && t.enabled() {
+            let help = "set algorithm = \"geo-based\", and the one within a region as geo.algorithm";
+            r.sink.error(t.span, "`geo` goes with algorithm = \"geo-based\"").help(help);
+        }
+        let regions =
+            geo_pool::regions(t, &pool.backends, !finds && listed == Some(pool.backends.len()), &place);
+        pool.geo = t.enabled().then_some(regions);
+    }
+    if let (Some(t), Some(affinity)) = (r.field("session_affinity").table(), &pool.session_affinity) {
+        session::names_fit(&t, affinity, &pool.backends);
+    }
     if !finds {
-        let listed = if list.is_present() { list.len() } else { Some(0) };
         if listed == Some(0) {
             let help = "add a backend with url = \"http://127.0.0.1:9001\", or `discovery`";
             r.sink.error(list.key_span(), format!("{place} has no backends")).help(help);
@@ -101,10 +132,9 @@ fn settings(r: &Reader<'_>, s: &mut PoolSettings) {
 /// What an algorithm asks of other keys.
 fn agreement(r: &Reader<'_>, s: &PoolSettings) {
     use Algorithm as A;
-    let (algorithm, name) = (&s.algorithm, s.algorithm.name());
-    let hashes = matches!(algorithm, A::IpHash(_) | A::Maglev(_) | A::RingHash(_) | A::Rendezvous(_));
+    let (chosen, name) = (&s.algorithm, s.algorithm.name());
     let slow = r.field("slow_start");
-    if hashes && s.slow_start.is_some() {
+    if algorithm::hashes(&s.algorithm) && s.slow_start.is_some() {
         let message =
             format!("`slow_start` does nothing with `{name}`, which sends each key where it belongs");
         r.sink.error(slow.key_span(), message).help("remove it, or choose another algorithm");
@@ -112,10 +142,11 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
     let tracking = r.field("connection_tracking");
     if tracking.boolean() == Some(false) {
         let counts = matches!(
-            algorithm,
+            chosen,
             A::LeastConnections | A::P2c | A::LeastResponseTime(_) | A::PeakEwma(_) | A::Adaptive(_)
         );
-        let bounded = matches!(algorithm, A::Maglev(h) | A::RingHash(h) | A::Rendezvous(h) if h.balance_factor.is_some());
+        let bounded =
+            matches!(chosen, A::Maglev(h) | A::RingHash(h) | A::Rendezvous(h) if h.balance_factor.is_some());
         let message = if counts {
             format!("`connection_tracking` cannot be off: `{name}` needs it")
         } else if bounded {
@@ -160,6 +191,15 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
     if let Some(t) = r.field("timeouts").table() {
         set_duration(&mut pool.first_byte_timeout, &t, "first_byte");
         set_duration(&mut pool.idle_timeout, &t, "idle");
+    }
+    exchange_of_all(r, pool);
+    set(&mut pool.preserve_host, r.field("preserve_host").boolean());
+    pool.agent_header = agent_header(&r.field("agent_header"));
+}
+
+/// What holds for an exchange as a whole, however many pools it tries.
+pub(super) fn exchange_of_all(r: &Reader<'_>, pool: &mut Pool) {
+    if let Some(t) = r.field("timeouts").table() {
         pool.total_timeout = t.field("total").duration();
     }
     if let Some(t) = r.field("retry_policy").table() {
@@ -169,6 +209,13 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
             r.sink.error(t.field("hedge").key_span(), message).help("remove latency_histograms = false");
         }
     }
-    set(&mut pool.preserve_host, r.field("preserve_host").boolean());
-    pool.agent_header = agent_header(&r.field("agent_header"));
+}
+
+/// How clients keep their backend. `settled`: the algorithm is known.
+fn keeping(r: &Reader<'_>, pool: &mut Pool, known: &Known<'_>, settled: bool) {
+    let section = r.field("session_affinity").table();
+    pool.session_affinity = section.and_then(|t| Some(session::affinity(&t, known)).filter(|_| t.enabled()));
+    let sessions = pool.session_affinity.is_some();
+    let algorithm = settled.then_some(&pool.settings.algorithm);
+    pool.caching = r.field("caching").table().and_then(|t| caching::caching(&t, known, sessions, algorithm));
 }

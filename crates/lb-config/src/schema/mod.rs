@@ -7,11 +7,14 @@
 mod agent;
 mod backend;
 mod breaker;
+mod geo;
 mod health;
 mod outlier;
 mod pool;
 mod proof;
 mod retry;
+mod session;
+mod store;
 mod top;
 
 pub use backend::BACKENDS_FILE;
@@ -21,7 +24,7 @@ pub use top::ROOT;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Section {
-    /// Its place, with capitals for a name that the user chooses: `pools.NAME.backends`.
+    /// Its place, with capitals for what the user chooses: `pools.NAME.backends`.
     pub path: &'static str,
     /// What it is, and what is on when it is absent.
     pub doc: &'static str,
@@ -37,8 +40,19 @@ impl Section {
 
     /// This section and all below it, each once.
     pub fn walk(&'static self) -> Vec<&'static Section> {
-        let below = self.keys.iter().filter_map(|k| k.kind.section()).flat_map(Section::walk);
-        std::iter::once(self).chain(below).collect()
+        let mut sections = Vec::new();
+        self.walk_into(&mut sections);
+        sections
+    }
+
+    fn walk_into(&'static self, sections: &mut Vec<&'static Section>) {
+        if sections.iter().any(|s| s.path == self.path) {
+            return;
+        }
+        sections.push(self);
+        for below in self.keys.iter().filter_map(|k| k.kind.section()) {
+            below.walk_into(sections);
+        }
     }
 }
 
@@ -68,6 +82,8 @@ pub enum Kind {
     Table(&'static Section),
     /// A text that stands for the table's `name`, or the table.
     TextOrTable(&'static Section),
+    /// The same, or a list of texts and tables.
+    OneOrMore(&'static Section),
     /// A list of tables.
     List(&'static Section),
     /// Tables under names that the user chooses.
@@ -79,7 +95,9 @@ impl Kind {
     pub fn section(&self) -> Option<&'static Section> {
         match self {
             Self::Value(_) => None,
-            Self::Table(s) | Self::TextOrTable(s) | Self::List(s) | Self::Named(s) => Some(s),
+            Self::Table(s) | Self::TextOrTable(s) | Self::OneOrMore(s) | Self::List(s) | Self::Named(s) => {
+                Some(s)
+            }
         }
     }
 }

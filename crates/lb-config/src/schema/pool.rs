@@ -5,10 +5,12 @@ use super::Proof::Refused;
 use super::agent::AGENT_CHECK;
 use super::backend::{BACKEND, DISCOVERY};
 use super::breaker::CIRCUIT_BREAKER;
+use super::geo::{BALANCER, POOL_GEO};
 use super::health::HEALTH_CHECK;
 use super::outlier::OUTLIER_DETECTION;
 use super::proof::*;
 use super::retry::RETRY;
+use super::session::{CACHING, SESSION_AFFINITY};
 use super::{Key, Kind, Section};
 
 pub(super) static POOL: Section = Section {
@@ -19,7 +21,7 @@ pub(super) static POOL: Section = Section {
             "backends",
             Kind::List(&BACKEND),
             Required,
-            "The backends. May be left out with `discovery`.",
+            "The backends. May be left out with `discovery`, and not given with `geo-aware`.",
         ),
         Key::section(
             "discovery",
@@ -137,15 +139,37 @@ pub(super) static POOL: Section = Section {
             Refused { with: "connection_tracking = false" },
             "Counting requests in flight. Always on: `false` is refused.",
         ),
-        Key::planned("session_affinity", SESSIONS),
+        Key::section(
+            "session_affinity",
+            Kind::Table(&SESSION_AFFINITY),
+            NONE,
+            "The same client comes to the same backend.",
+        ),
+        Key::section("caching", Kind::Table(&CACHING), NONE, "A cache of selections."),
+        Key::section(
+            "geo",
+            Kind::Table(&POOL_GEO),
+            Text("required with `geo-based`"),
+            "`geo-based`: the backends in regions.",
+        ),
+        Key::section(
+            "regional_balancers",
+            Kind::Named(&BALANCER),
+            Text("required with `geo-aware`"),
+            "`geo-aware`: the regions, each with a pool of its own. Such a pool has `timeouts.total` and `retry_policy`, which its \
+             regional pools then have not, and nothing else.",
+        ),
+        Key::built(
+            "fallback_region",
+            "a region's name",
+            NONE,
+            change("algorithm = \"geo-aware\"", "algorithm = \"geo-aware\"\nfallback_region = \"main\""),
+            "`geo-aware`: whose clients are those that no rule maps.",
+        ),
         Key::planned("connection_pooling", ADMISSION),
         Key::planned("queuing", ADMISSION),
         Key::planned("load_shedding", ADMISSION),
         Key::planned("selection_timeout", ADMISSION),
-        Key::planned("caching", SESSIONS),
-        Key::planned("geo", GEO),
-        Key::planned("fallback_region", GEO),
-        Key::planned("regional_balancers", GEO),
         Key::planned("autoscale", SCALING),
         Key::planned("auto_scaler", SCALING),
         Key::planned("instance_template", SCALING),
@@ -163,7 +187,7 @@ pub(super) static ALGORITHM: Section = Section {
             Required,
             change("name = \"random\"", "name = \"p2c\""),
             "`round-robin`, `weighted-round-robin`, `least-connections`, `random`, `p2c`, `ip-hash`, \
-             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash`, `rendezvous` or `adaptive`.",
+             `least-response-time`, `peak-ewma`, `maglev`, `ring-hash`, `rendezvous`, `adaptive`, `geo-based` or `geo-aware`.",
         ),
         Key::built(
             "key",

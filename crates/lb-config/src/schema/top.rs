@@ -1,8 +1,10 @@
 //! The top of the file, listeners, the admin address and the log.
 
 use super::Default::{Required, Text, Value};
+use super::geo::GEO;
 use super::pool::POOL;
 use super::proof::*;
+use super::store::STORE;
 use super::{Key, Kind, Section};
 
 /// The top of the file.
@@ -15,7 +17,26 @@ pub static ROOT: Section = Section {
             "pools",
             Kind::Named(&POOL),
             Required,
-            "The backends, in pools with a name each. Exactly one pool, until routes are built.",
+            "The backends, in pools with a name each. One pool, or one of `geo-aware` and those that it names, until routes are built.",
+        ),
+        Key::section("stores", Kind::Named(&STORE), NONE, "Where state is shared, for `storage` to name."),
+        Key::section("geo", Kind::Table(&GEO), Text("as below"), "How clients' places are found."),
+        Key::built(
+            "trusted_proxies",
+            "list of networks and addresses, up to 10000",
+            Value("[]"),
+            set("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]"),
+            "Proxies whose word is taken for the client's address. Nobody else's header is believed.",
+        ),
+        Key::built(
+            "client_ip_header",
+            "`x-forwarded-for` or `forwarded`",
+            Value("\"x-forwarded-for\""),
+            change(
+                "trusted_proxies = [\"10.0.0.0/8\"]",
+                "trusted_proxies = [\"10.0.0.0/8\"]\nclient_ip_header = \"forwarded\"",
+            ),
+            "The header in which trusted proxies tell it. Goes with `trusted_proxies`.",
         ),
         Key::section("admin", Kind::Table(&ADMIN), NONE, "The admin address: metrics, health and pools."),
         Key::built(
@@ -41,9 +62,6 @@ pub static ROOT: Section = Section {
         Key::planned("routes", ROUTING),
         Key::planned("splits", ROUTING),
         Key::planned("debug_headers", ROUTING),
-        Key::planned("trusted_proxies", GEO),
-        Key::planned("geo", GEO),
-        Key::planned("stores", SESSIONS),
         Key::planned("access_log", VIEW),
         Key::planned("alerts", VIEW),
         Key::planned("include", CONTROL),

@@ -1,0 +1,72 @@
+//! What must hold among pools: one takes the clients' requests, and those that it names as regional ones stand below it.
+
+use crate::config::Config;
+use crate::diagnostic::Sink;
+use crate::node::shorten;
+use crate::reader::Reader;
+use crate::schema;
+use std::collections::HashMap;
+
+/// The pool that requests go to.
+pub(super) fn entry(named: &[(&str, Reader<'_>)], config: &Config, sink: &Sink<'_>) -> String {
+    let aware = |name: &str| config.pools.get(name).is_some_and(|p| p.regional.is_some());
+    // Each regional pool, with the pool above it and its region there.
+    let mut below: HashMap<&str, (&str, &str)> = HashMap::new();
+    for (above, r) in named.iter().filter(|(name, _)| aware(name)) {
+        for (region, balancer) in r.field("regional_balancers").named_tables() {
+            let field = balancer.field("pool");
+            let Some(name) = field.text() else { continue };
+            let shown = shorten(name);
+            if !config.pools.contains_key(name) {
+                let near = schema::nearest(name, named.iter().map(|(n, _)| *n).filter(|n| n != above));
+                let message = format!("`pool`: there is no pool \"{shown}\"");
+                let help = near.map_or_else(
+                    || format!("add [pools.{shown}] with its backends"),
+                    |near| format!("did you mean \"{near}\"?"),
+                );
+                field.error(message).help(help);
+            } else if aware(name) {
+                field.error(format!("`pool` \"{shown}\" is `geo-aware` itself; a regional pool must not be"));
+            } else if let Some((_, first)) = below.insert(name, (above, region)) {
+                let message = format!(
+                    "`pool` \"{shown}\" is of two regions, `{}` and `{}`",
+                    shorten(first),
+                    shorten(region)
+                );
+                field.error(message);
+            }
+        }
+    }
+    for (name, r) in named {
+        if let Some((above, _)) = below.get(name) {
+            belongs_above(r, above);
+        }
+    }
+    let mut entries = named.iter().filter(|(name, _)| !below.contains_key(name));
+    let Some((entry, _)) = entries.next() else { return String::new() };
+    for (name, r) in entries {
+        let message = format!(
+            "pool `{}` is one too many: several pools need routes, which are not built yet",
+            shorten(name)
+        );
+        sink.error(r.span, message).help(format!("keep one pool; `{}` comes first", shorten(entry)));
+    }
+    (*entry).to_owned()
+}
+
+/// Records what a regional pool has and only the pool above it can keep.
+fn belongs_above(r: &Reader<'_>, above: &str) {
+    let above = shorten(above);
+    let refuse = |r: &Reader<'_>, key: &str, name: &str| {
+        let field = r.field(key);
+        if field.is_present() {
+            let message =
+                format!("`{name}` does nothing here: it is of the whole exchange, which is pool `{above}`'s");
+            r.sink.error(field.key_span(), message).help(format!("put it into pool `{above}`"));
+        }
+    };
+    refuse(r, "retry_policy", "retry_policy");
+    if let Some(t) = r.field("timeouts").table() {
+        refuse(&t, "total", "timeouts.total");
+    }
+}
