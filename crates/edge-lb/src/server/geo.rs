@@ -13,7 +13,9 @@ pub(super) fn detector(geo: Geo, stores: &Stores) -> Result<GeoDetector, Assembl
         builder = builder.database(match database {
             GeoDatabase::BuiltIn => Database::built_in(),
             GeoDatabase::MaxMind { path, mapped } => {
-                Database::maxmind_with(path, lb_geo::MmdbOptions::new().mapped(mapped))
+                let mut options = lb_geo::MmdbOptions::default();
+                options.mapped = mapped;
+                Database::maxmind_with(path, options)
             }
             GeoDatabase::IpInfo(settings) => Database::ipinfo(settings),
             GeoDatabase::IpApi(settings) => Database::ipapi(settings),
