@@ -66,7 +66,9 @@ impl AdminState {
         if !*self.ready.borrow() {
             reasons.push("the listeners take no requests: starting or shutting down".to_owned());
         }
-        for (name, lb) in self.pools.iter().filter(|(_, lb)| !lb.is_usable()) {
+        // Of a region's pool that is down the others take over: what requests come to counts.
+        let counts = |name: &String| self.entry.as_ref().is_none_or(|entry| entry == name);
+        for (name, lb) in self.pools.iter().filter(|(name, lb)| counts(name) && !lb.is_usable()) {
             let n = lb.leaves().iter().map(|leaf| leaf.all_backends().len()).sum::<usize>();
             reasons.push(match n {
                 0 => format!("pool \"{name}\" has no backends"),

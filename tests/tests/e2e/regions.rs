@@ -96,13 +96,12 @@ fn the_region_fails_then_the_next_nearest_and_at_last_the_fallback() {
     let lb = geo_aware(&backends);
     let dutch = CLIENTS[1].1;
     assert_eq!(served(&lb, dutch), "eu-west");
-    let mut dead = 0;
-    for (failing, next) in
-        [("eu-west", "us-east"), ("us-east", "ap-east"), ("ap-east", "af-south"), ("af-south", "sa-east")]
-    {
+    let by_distance =
+        [("eu-west", "us-east"), ("us-east", "ap-east"), ("ap-east", "af-south"), ("af-south", "sa-east")];
+    for (dead, (failing, next)) in by_distance.into_iter().enumerate() {
         backends[failing].kill();
-        dead += 1;
-        eventually(SOON, "it is known to be dead", || unhealthy(&lb) == dead);
+        eventually(SOON, "it is known to be dead", || unhealthy(&lb) == dead + 1);
+        assert_eq!(admin(&lb, "GET", "/readyz").status(), 200, "others take over");
         assert_eq!(served(&lb, dutch), next, "{}", explained(&lb, dutch));
         assert!(explained(&lb, dutch).contains("km away, 0 of 1 usable"));
     }
