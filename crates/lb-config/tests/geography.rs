@@ -44,7 +44,7 @@ fn the_example_is_a_tree() {
     assert_eq!(europe.settings.algorithm, Algorithm::LeastConnections);
     let geo = europe.geo.as_ref().unwrap();
     assert_eq!(geo.fallback_region.as_deref(), Some("west"));
-    assert_eq!(geo.regions[0].backends, ["stockholm".into()]);
+    assert_eq!(geo.regions[0].backends, [lb_types::BackendId::from("stockholm")]);
     assert!(geo.regions[1].backends.is_empty(), "its backends say so themselves");
 }
 
@@ -116,11 +116,11 @@ fn databases_that_cannot_be() {
 f:4:24: error: missing key `path`
   help: it takes file name
 f:4:44: error: `token` belongs to ipinfo and ipapi, and this database is maxmind
-f:4:80: error: `path` belongs to maxmind, and this database is ipinfo
-f:4:102: error: `timeout` = 60s: it has to be 10 ms to 30 s
-f:4:119: error: bad `base_url` "ftp://a"
+f:4:79: error: `path` belongs to maxmind, and this database is ipinfo
+f:4:101: error: `timeout` = 60s: it has to be 10 ms to 30 s
+f:4:118: error: bad `base_url` "ftp://a"
   help: it must be a URL of http or https, without a query
-f:4:132: error: each item of `database` must be a table, not 5
+f:4:131: error: each item of `database` must be a table, not 5
 f:5:17: error: `ttl` must be from 1s to 30d
 f:5:37: error: `capacity` must be a whole number from 1 to 10000000, not 0
 f:5:50: error: `storage`: there is no store "shared" under `stores`
@@ -135,7 +135,7 @@ f:5:50: error: `storage`: there is no store "shared" under `stores`
         r#"f:4:12: error: `database` must not be an empty list
   help: leave the key out to get its default
 f:6:1: error: bad network "10.1.0.0/8" in `overrides`: it has bits set behind its prefix
-f:7:44: error: `region` FR-1 is not in `country` DE
+f:7:41: error: `region` FR-1 is not in `country` DE
 f:8:1: error: this override gives no place
   help: add country = "DE", or `coordinates`
 f:9:30: error: `coordinates`: latitude 91 is out of range: it has to be within ±90
@@ -186,7 +186,10 @@ fn regions_that_cannot_be() {
         r#"f:9:28: error: there is no backend "e2" in pool `web`
   help: did you mean "e1"?
 f:9:34: error: backend "w1" is in two regions: `east` lists it, and its `metadata` says `west`
-f:9:54: error: backend "e1" is in two regions, `east` and `west`"#,
+f:10:22: error: backend "e1" is in two regions, `east` and `west`
+f:10:41: error: country US is in two regions, `east` and `west`
+f:11:1: error: region `north` has no backends: it lists none, and no backend's `metadata` says region = "north"
+  help: add backends = ["ID"]"#,
     );
     refused(
         &based("geo = { fallback_region = \"wset\", regions = { west = {} } }"),
@@ -194,9 +197,12 @@ f:9:54: error: backend "e1" is in two regions, `east` and `west`"#,
     );
     refused(
         &based(
-            "geo.regions.west = { countries = [\"UK\", \"US\"], subdivisions = [\"US\"], continents = [\"Europe\"], coordinates = \"a\" }",
+            "geo.regions.west = { countries = [\"UK\", \"US\"], subdivisions = [\"US\"], continents = [\"XX\"], coordinates = \"a\" }",
         ),
-        "",
+        r#"f:6:35: error: bad code in `countries`: "UK" is no country's ISO 3166-1 alpha-2 code: did you mean "GB" (United Kingdom)?
+f:6:64: error: bad code in `subdivisions`: "US" is no ISO 3166-2 code: it is a country's two letters, a dash and one to three letters or digits, such as US-CA
+f:6:85: error: bad code in `continents`: "XX" is no continent: AF, AN, AS, EU, NA, OC and SA are
+f:6:106: error: `coordinates` must be a list, not "a""#,
     );
     refused(&based("geo = { regions = {} }"), "f:6:19: error: `regions` must have one region");
     refused(
@@ -225,11 +231,27 @@ fn trees_that_cannot_be() {
         "[pools.top]\nalgorithm = \"geo-aware\"\nhealth_check = {}\nmax_connections = 5\nbackends = []\ntimeouts = { idle = \"5s\", total = \"5s\" }\n\
          regional_balancers = { a = { pool = \"web\", countries = [\"US\"] }, b = { pool = \"web\", countries = [\"US\"] }, c = { pool = \"top\" }, d = { pool = \"wbe\" } }\n\
          [pools.web]\nbackends = [{ url = \"http://127.0.0.1:9001\" }]\nretry_policy = {}\ntimeouts = { first_byte = \"5s\", total = \"5s\" }",
-        "",
+        r#"f:5:1: error: `health_check` does nothing in a `geo-aware` pool, whose regions are pools
+  help: put it into the regional pools
+f:6:1: error: `max_connections` does nothing in a `geo-aware` pool, whose regions are pools
+  help: put it into the regional pools
+f:7:1: error: `backends` does nothing in a `geo-aware` pool, whose regions are pools
+  help: put it into the regional pools
+f:8:14: error: `idle` does nothing in a `geo-aware` pool, whose regions are pools
+  help: put it into the regional pools
+f:9:79: error: `pool` "web" belongs to two regions, `a` and `b`
+f:9:98: error: country US is in two regions, `a` and `b`
+f:9:121: error: `pool` "top" is `geo-aware` itself; a regional pool must not be
+f:9:143: error: `pool`: there is no pool "wbe"
+  help: did you mean "web"?
+f:12:1: error: `retry_policy` does nothing here: it is of the whole exchange, which is pool `top`'s
+  help: put it into pool `top`
+f:13:33: error: `timeouts.total` does nothing here: it is of the whole exchange, which is pool `top`'s
+  help: put it into pool `top`"#,
     );
     refused(
         "[pools.top]\nalgorithm = \"geo-aware\"\n",
-        "f:4:13: error: `geo-aware` needs `regional_balancers`
+        "f:4:1: error: `geo-aware` needs `regional_balancers`
   help: add regional_balancers = { us-east = { pool = \"NAME\", countries = [\"US\"] } }",
     );
     refused(
