@@ -83,9 +83,9 @@ impl<'e> Secrets<'e> {
             return None;
         };
         let found = if let Some(name) = text.strip_prefix("env:") {
-            self.from_variable(name)
+            self.of_variable(name)
         } else if let Some(path) = text.strip_prefix("file:") {
-            self.from_file(path)
+            self.of_file(path)
         } else {
             field.sink.hide(node.span);
             if text.is_empty() { Err(" must not be empty".to_owned()) } else { Ok(text.clone()) }
@@ -93,7 +93,7 @@ impl<'e> Secrets<'e> {
         found.map_err(|why| field.sink.error(node.span, format!("`{}`{why}", field.name()))).ok()
     }
 
-    fn from_variable(&self, name: &str) -> Result<String, String> {
+    fn of_variable(&self, name: &str) -> Result<String, String> {
         // What the system's look-up cannot be asked for.
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(format!(": \"env:{}\" names no environment variable", shorten(name)));
@@ -104,7 +104,7 @@ impl<'e> Secrets<'e> {
         if text.is_empty() { Err(format!(": {what} is empty")) } else { Ok(text) }
     }
 
-    fn from_file(&self, path: &str) -> Result<String, String> {
+    fn of_file(&self, path: &str) -> Result<String, String> {
         if path.is_empty() {
             return Err(": \"file:\" names no file".to_owned());
         }

@@ -53,16 +53,14 @@ token = "env:T"
 [[routes]]
 path = "/"
 [pools.web]
-algorithm = "geo-based"
-session_affinity = {}
+queuing = {}
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:3: error: key `routes` is not built yet (planned: routes and traffic shaping)
-f:10:13: error: algorithm `geo-based` is not built yet (planned: geography)
-f:11:1: error: key `session_affinity` is not built yet (planned: sessions and shared state)
-f:12:21: error: https backends are not built yet (planned: TLS and further protocols)
+f:10:1: error: key `queuing` is not built yet (planned: pooling, queues, load shedding and limits)
+f:11:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );
 }

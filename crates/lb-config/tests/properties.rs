@@ -53,9 +53,12 @@ fn resolve(text: &str, format: Format) {
 }
 
 fn accepted(config: &Config) {
-    assert!(!config.listeners.is_empty() && config.pools.len() == 1);
+    assert!(!config.listeners.is_empty() && config.pools.contains_key(&config.entry));
     for pool in config.pools.values() {
         pool.settings.check().expect("the core takes what was resolved");
+        if let Some(affinity) = &pool.session_affinity {
+            affinity.settings.validate().expect("the sessions take what was resolved");
+        }
         if let Some(check) = &pool.health_check {
             check.validate().expect("the health checker takes what was resolved");
             for backend in &pool.backends {

@@ -2,13 +2,13 @@
 
 use super::{Field, Reader};
 use crate::node::{Node, Value};
+use crate::schema::Key;
 use std::time::Duration;
 
 impl<'a> Reader<'a> {
     /// Records an error at each key that is there and is none of these.
     pub(crate) fn refuse_all_but(&self, names: &[&str], why: impl Fn(&str) -> String, help: &str) {
-        let foreign =
-            |key: &str| self.section.key(key).is_some_and(|k| k.is_built()) && !names.contains(&key);
+        let foreign = |key: &str| self.section.key(key).is_some_and(Key::is_built) && !names.contains(&key);
         for entry in self.entries.iter().filter(|e| foreign(&e.key)) {
             self.sink.error(entry.key_span, why(&entry.key)).help(help);
         }

@@ -29,7 +29,7 @@ pub(super) fn entry(named: &[(&str, Reader<'_>)], config: &Config, sink: &Sink<'
                 field.error(format!("`pool` \"{shown}\" is `geo-aware` itself; a regional pool must not be"));
             } else if let Some((_, first)) = below.insert(name, (above, region)) {
                 let message = format!(
-                    "`pool` \"{shown}\" is of two regions, `{}` and `{}`",
+                    "`pool` \"{shown}\" belongs to two regions, `{}` and `{}`",
                     shorten(first),
                     shorten(region)
                 );

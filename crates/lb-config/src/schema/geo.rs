@@ -194,7 +194,7 @@ pub(super) static POOL_GEO: Section = Section {
         Key::section(
             "algorithm",
             Kind::TextOrTable(&ALGORITHM),
-            Value("\"weighted-round-robin\""),
+            Text("`\"weighted-round-robin\"`"),
             "How a backend is chosen within a region; any algorithm but `geo-based` and `geo-aware`.",
         ),
     ],
