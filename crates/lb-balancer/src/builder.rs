@@ -273,15 +273,10 @@ impl LoadBalancerBuilder {
             crate::cache::SelectionCache::new(caching, &self.name, self.cache_store.take())
                 .map_err(|error| BuildError::Caching { pool: pool_name(), error })
         });
-        let parts = Parts {
-            #[cfg(feature = "sessions")]
-            sessions: sessions.transpose()?,
-            #[cfg(feature = "cache")]
-            cache: cache.transpose()?,
-            #[cfg(feature = "geo")]
-            geo,
-            ..Parts::default()
-        };
+        #[cfg(feature = "sessions")]
+        let sessions = sessions.transpose()?;
+        #[cfg(feature = "cache")]
+        let cache = cache.transpose()?;
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
         #[cfg(feature = "faults")]
@@ -319,7 +314,14 @@ impl LoadBalancerBuilder {
             checker,
             #[cfg(feature = "health")]
             agents,
-            ..parts
+            #[cfg(feature = "sessions")]
+            sessions,
+            #[cfg(feature = "cache")]
+            cache,
+            #[cfg(feature = "geo")]
+            geo,
+            #[cfg(feature = "geo")]
+            regional: None,
         };
         Ok(self.finish(pool, parts))
     }
@@ -341,28 +343,30 @@ impl LoadBalancerBuilder {
     #[cfg(feature = "geo")]
     fn has_of_its_own(&self) -> Option<&'static str> {
         let over = |(_, lb): &(_, LoadBalancer)| lb.inner.regional.is_some();
-        let mut has = vec![
+        let has = [
             (!self.backends.is_empty(), "backends"),
             (!self.sources.is_empty(), "discovery"),
             (self.settings != PoolSettings::default(), "settings"),
             (!self.places.regions.is_empty(), "regions"),
             (self.places.balancers.iter().any(over), "one that is over regional balancers itself"),
-        ];
+        ]
+        .into_iter();
         #[cfg(feature = "health")]
-        has.extend([
+        let has = has.chain([
             (self.health_check.is_some(), "a health check"),
             (self.agent_check.is_some(), "an agent check"),
         ]);
         #[cfg(feature = "faults")]
-        has.extend([
+        let has = has.chain([
             (self.circuit_breaker.is_some(), "circuit breakers"),
             (self.outlier_detection.is_some(), "passive detection"),
         ]);
         #[cfg(feature = "sessions")]
-        has.push((self.session_affinity.is_some(), "session affinity"));
+        let has = has.chain([(self.session_affinity.is_some(), "session affinity")]);
         #[cfg(feature = "cache")]
-        has.push((self.caching.is_some(), "a selection cache"));
-        has.into_iter().find(|(it_has, _)| *it_has).map(|(_, what)| what)
+        let has = has.chain([(self.caching.is_some(), "a selection cache")]);
+        let mut has = has;
+        has.find(|(it_has, _)| *it_has).map(|(_, what)| what)
     }
 
     #[cfg(feature = "health")]

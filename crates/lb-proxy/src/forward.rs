@@ -101,6 +101,7 @@ impl<B: RequestBody> Proxy<B> {
             headers::strip_cookie(&mut parts.headers, cookie);
         }
         headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
+        let by_tls = !w.cookies.is_empty() && headers::came_by_tls(&parts.headers);
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
@@ -149,7 +150,14 @@ impl<B: RequestBody> Proxy<B> {
             }
             let ended = match ended {
                 Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
-                    return Ok(self.hand_on(response, lease, &selection, outgoing.settle(), client, watch));
+                    return Ok(self.hand_on(
+                        response,
+                        lease,
+                        (&selection, by_tls),
+                        outgoing.settle(),
+                        client,
+                        watch,
+                    ));
                 }
                 other => other,
             };
@@ -164,7 +172,14 @@ impl<B: RequestBody> Proxy<B> {
                 Next::Again(retry) => granted = retry,
                 Next::Over(end) => {
                     let (response, lease) = end?;
-                    return Ok(self.hand_on(response, lease, &selection, outgoing.settle(), client, watch));
+                    return Ok(self.hand_on(
+                        response,
+                        lease,
+                        (&selection, by_tls),
+                        outgoing.settle(),
+                        client,
+                        watch,
+                    ));
                 }
             }
         }
@@ -307,15 +322,14 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        selection: &Selection,
+        (selection, by_tls): (&Selection, bool),
         progress: Option<Arc<Progress<B>>>,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
         let (mut parts, body) = response.into_parts();
         headers::to_client(&mut parts.headers);
-        // Listeners speak no TLS yet.
-        if let Some(cookie) = self.worker().balancer.set_cookie(selection, false) {
+        if let Some(cookie) = self.worker().balancer.set_cookie(selection, by_tls) {
             headers::add_cookie(&mut parts.headers, &cookie);
         }
         parts.version = http::Version::HTTP_11;

@@ -218,6 +218,11 @@ pub(crate) fn strip_cookie(headers: &mut HeaderMap, name: &str) {
     }
 }
 
+/// Did the client come by TLS, as the headers to the backend say?
+pub(crate) fn came_by_tls(to_backend: &HeaderMap) -> bool {
+    to_backend.get(&X_FORWARDED_PROTO).is_some_and(|proto| proto == "https")
+}
+
 /// Adds a `Set-Cookie` of ours beside those of the backend.
 #[cold]
 pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: &str) {

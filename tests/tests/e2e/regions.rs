@@ -41,15 +41,20 @@ fn geo_aware(backends: &BTreeMap<&str, Backend>) -> EdgeLb {
     );
     for (name, backend) in backends {
         let url = backend.url();
-        let _ = write!(text, "[pools.{name}]\n{CHECK}\n[[pools.{name}.backends]]\nid = \"{name}\"\nurl = \"{url}\"\n");
+        let _ = write!(
+            text,
+            "[pools.{name}]\n{CHECK}\n[[pools.{name}.backends]]\nid = \"{name}\"\nurl = \"{url}\"\n"
+        );
     }
     EdgeLb::with_config(text)
 }
 
 fn geo_based(backends: &BTreeMap<&str, Backend>) -> EdgeLb {
     let mut text = HEAD.to_owned();
-    let regions: Vec<_> =
-        RULES.iter().map(|(name, rules)| format!("{name} = {{ backends = [\"{name}\"], {rules} }}")).collect();
+    let regions: Vec<_> = RULES
+        .iter()
+        .map(|(name, rules)| format!("{name} = {{ backends = [\"{name}\"], {rules} }}"))
+        .collect();
     let _ = write!(
         text,
         "[pools.world]\nalgorithm = \"geo-based\"\n{CHECK}\ngeo = {{ fallback_region = \"us-east\", regions = {{ {} }} }}\n",
@@ -82,7 +87,11 @@ fn a_request_from_each_of_five_regions_lands_in_its_region() {
         for (region, client) in CLIENTS {
             assert_eq!(served(&lb, client), region);
             let said = explained(&lb, client);
-            assert!(said.contains(&format!("location: {client}: ")) && said.contains(&format!("region: {region}: it has the client's")), "{said}");
+            assert!(
+                said.contains(&format!("location: {client}: "))
+                    && said.contains(&format!("region: {region}: it has the client's")),
+                "{said}"
+            );
             assert!(said.contains(&format!("→ {region}")), "{said}");
         }
         assert_eq!(served(&lb, "10.0.0.1"), "us-east", "a private address: the fallback");
@@ -140,9 +149,17 @@ fn an_address_is_placed_by_a_file_and_by_an_override() {
         serde_json::from_str(&response.text()).unwrap()
     };
     let london = of("81.2.69.142");
-    assert_eq!((&london["location"]["city"], &london["location"]["country"]), (&"London".into(), &"GB".into()), "{london}");
+    assert_eq!(
+        (&london["location"]["city"], &london["location"]["country"]),
+        (&"London".into(), &"GB".into()),
+        "{london}"
+    );
     assert_eq!(of("10.1.2.3")["location"]["country"], "NO");
     let unknown = of("192.168.0.1");
-    assert!(unknown["location"].is_null() && unknown["unknown"].as_str().is_some_and(|why| why.contains("private")), "{unknown}");
+    assert!(
+        unknown["location"].is_null()
+            && unknown["unknown"].as_str().is_some_and(|why| why.contains("private")),
+        "{unknown}"
+    );
     assert_eq!(admin(&lb, "GET", "/api/v1/geo/here").status(), 422);
 }

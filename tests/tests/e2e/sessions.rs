@@ -25,7 +25,10 @@ fn a_cookie_keeps_its_client_on_one_backend_which_never_sees_it() {
         .start();
     let first = ask(&lb, &[("Cookie", "theme=dark")]);
     let set = first.header("set-cookie").unwrap().to_owned();
-    assert!(set.starts_with("lb_session=") && set.ends_with("; Path=/; Max-Age=3600; SameSite=Strict; HttpOnly"), "{set}");
+    assert!(
+        set.starts_with("lb_session=") && set.ends_with("; Path=/; Max-Age=3600; SameSite=Strict; HttpOnly"),
+        "{set}"
+    );
     let ours = cookie(&first).unwrap();
     let home = first.text();
     for _ in 0..20 {
@@ -33,16 +36,30 @@ fn a_cookie_keeps_its_client_on_one_backend_which_never_sees_it() {
         assert_eq!((response.text(), response.header("set-cookie")), (home.clone(), None));
     }
     let served = backends.iter().find(|b| b.id() == home).unwrap();
-    let seen: Vec<_> = served.requests().iter().map(|r| r.head.headers.get("cookie").map(str::to_owned)).collect();
+    let seen: Vec<_> =
+        served.requests().iter().map(|r| r.head.headers.get("cookie").map(str::to_owned)).collect();
     assert_eq!(seen[0].as_deref(), Some("theme=dark"));
     assert!(seen[1..].iter().all(|c| c.as_deref() == Some("theme=dark; lang=\"de\"")), "{seen:?}");
+    // A client cannot say that it came by TLS, only a trusted proxy can.
+    assert!(!ask(&lb, &[("X-Forwarded-Proto", "https")]).header("set-cookie").unwrap().contains("Secure"));
+    let behind = Setup::new(&backends)
+        .top("trusted_proxies = [\"127.0.0.0/8\"]")
+        .pool("session_affinity = { type = \"cookie\" }")
+        .start();
+    assert!(
+        ask(&behind, &[("X-Forwarded-Proto", "https")]).header("set-cookie").unwrap().contains("; Secure")
+    );
     // Each new client is picked for by the algorithm.
     let mut others: Vec<_> = (0..9).map(|_| ask(&lb, &[]).text()).collect();
     others.sort_unstable();
     others.dedup();
     assert_eq!(others.len(), 3);
     // What is forged, cut or foreign is as nothing, and replaced.
-    for bad in [format!("{}x", &ours[..ours.len() - 4]), "lb_session=AAAA".into(), format!("lb_session={}", "A".repeat(4_000))] {
+    for bad in [
+        format!("{}x", &ours[..ours.len() - 4]),
+        "lb_session=AAAA".into(),
+        format!("lb_session={}", "A".repeat(4_000)),
+    ] {
         let response = ask(&lb, &[("Cookie", &bad)]);
         assert_eq!(response.status(), 200);
         assert!(cookie(&response).is_some_and(|c| c != bad), "{bad}");
@@ -52,8 +69,13 @@ fn a_cookie_keeps_its_client_on_one_backend_which_never_sees_it() {
 #[test]
 fn a_header_and_an_address_behind_a_trusted_proxy_are_sessions_too() {
     let backends = three();
-    let by_header = Setup::new(&backends).pool("session_affinity = { type = \"header\", header_name = \"X-User\" }").start();
-    let by_ip = Setup::new(&backends).top("trusted_proxies = [\"127.0.0.0/8\"]").pool("session_affinity = {}").start();
+    let by_header = Setup::new(&backends)
+        .pool("session_affinity = { type = \"header\", header_name = \"X-User\" }")
+        .start();
+    let by_ip = Setup::new(&backends)
+        .top("trusted_proxies = [\"127.0.0.0/8\"]")
+        .pool("session_affinity = {}")
+        .start();
     for (lb, name) in [(&by_header, "X-User"), (&by_ip, "X-Forwarded-For")] {
         let of = |n: u8| ask(lb, &[(name, &format!("192.0.2.{n}"))]).text();
         let first: Vec<_> = (0..24).map(of).collect();
@@ -114,7 +136,10 @@ fn a_strict_session_is_answered_503() {
 #[test]
 fn a_drain_keeps_sessions_until_its_grace_is_over() {
     let backends = three();
-    let lb = Setup::new(&backends).pool("session_affinity = { type = \"header\", header_name = \"X-User\" }").admin().start();
+    let lb = Setup::new(&backends)
+        .pool("session_affinity = { type = \"header\", header_name = \"X-User\" }")
+        .admin()
+        .start();
     let users: Vec<String> = (0..30).map(|n| format!("user {n}")).collect();
     let home = |user: &String| ask(&lb, &[("X-User", user)]).text();
     let first: Vec<_> = users.iter().map(home).collect();
@@ -123,7 +148,11 @@ fn a_drain_keeps_sessions_until_its_grace_is_over() {
     // While it drained, nobody asked; after it, nobody is left on it.
     let report: serde_json::Value = serde_json::from_str(&report.text()).unwrap();
     let on_a = first.iter().filter(|b| *b == "a").count();
-    assert_eq!((report["remaining"].as_u64(), report["sessions"].as_u64()), (Some(0), Some(on_a as u64)), "{report}");
+    assert_eq!(
+        (report["remaining"].as_u64(), report["sessions"].as_u64()),
+        (Some(0), Some(on_a as u64)),
+        "{report}"
+    );
     for (user, before) in users.iter().zip(&first) {
         let now = home(user);
         assert!(if before == "a" { now != "a" } else { now == *before }, "{user}: {before} → {now}");
@@ -151,14 +180,19 @@ fn sessions_are_listed_and_cleared_by_hand() {
     assert!(command(&["clear", "main", "7"], 1).contains("32 hexadecimal digits"));
     assert!(command(&["list", "other"], 1).contains("there is no pool"));
     let json: serde_json::Value = serde_json::from_str(&command(&["list", "main", "--json"], 0)).unwrap();
-    assert_eq!((json["stats"]["active"].as_u64(), json["stats"]["cleared"].as_u64()), (Some(1), Some(1)), "{json}");
+    assert_eq!(
+        (json["stats"]["active"].as_u64(), json["stats"]["cleared"].as_u64()),
+        (Some(1), Some(1)),
+        "{json}"
+    );
     assert_eq!(metric(&lb, "edge_lb_session_ignored_total", &["reason=\"cleared\""]), 1.0);
 }
 
 #[test]
 fn a_selection_is_kept_for_a_while() {
     let backends = three();
-    let lb = Setup::new(&backends).pool("caching = { key = \"header:X-Tenant\", ttl = \"1h\" }").admin().start();
+    let lb =
+        Setup::new(&backends).pool("caching = { key = \"header:X-Tenant\", ttl = \"1h\" }").admin().start();
     let of = |tenant: &str| ask(&lb, &[("X-Tenant", tenant)]).text();
     let first: Vec<_> = (0..9).map(|n| of(&n.to_string())).collect();
     assert!((0..9).all(|n| of(&n.to_string()) == first[n]));

@@ -8,7 +8,9 @@ fn setup(backends: &[Backend], redis: &RedisServer, affinity: &str) -> Setup {
     let store = format!("[stores.shared]\ntype = \"redis\"\nurl = \"{}\"\ntimeout = \"1s\"\n", redis.url());
     Setup::new(backends)
         .top(&store)
-        .pool(&format!("algorithm = \"round-robin\"\nsession_affinity = {{ {affinity}, storage = \"shared\" }}"))
+        .pool(&format!(
+            "algorithm = \"round-robin\"\nsession_affinity = {{ {affinity}, storage = \"shared\" }}"
+        ))
         .admin()
 }
 
