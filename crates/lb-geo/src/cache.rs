@@ -28,8 +28,15 @@ pub trait LocationCache: Send + Sync + fmt::Debug + 'static {
         Box::pin(std::future::ready(()))
     }
 
-    /// Forgets everything: a database was replaced.
+    /// Forgets everything.
     fn clear(&self);
+
+    /// The answers are those of other sources from now on, whose fingerprint this is ([`Provider::fingerprint`](crate::Provider::fingerprint)):
+    /// when a detector is built, and when a database is replaced. What was remembered of others is to be forgotten.
+    fn sources(&self, fingerprint: u64) {
+        let _ = fingerprint;
+        self.clear();
+    }
 }
 
 /// The address under which an answer is kept: an IPv4 address is its own, of an IPv6 address it is the first 64 bits. They are one

@@ -70,15 +70,20 @@ impl Coordinates {
         2.0 * EARTH_RADIUS_KM * h.clamp(0.0, 1.0).sqrt().asin()
     }
 
+    /// As a point of the unit sphere around the earth's middle.
+    pub(crate) fn on_unit_sphere(self) -> [f64; 3] {
+        let (lat, lon) = (self.lat.to_radians(), self.lon.to_radians());
+        [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()]
+    }
+
     /// The middle of several places, on the sphere (so that 179° and -179° meet at 180°, not at 0°). None of no places, or
     /// of places that have no middle, such as two poles.
     pub fn mean(places: impl IntoIterator<Item = Self>) -> Option<Self> {
         let (mut x, mut y, mut z, mut n) = (0.0, 0.0, 0.0, 0.0);
-        for place in places {
-            let (lat, lon) = (place.lat.to_radians(), place.lon.to_radians());
-            x += lat.cos() * lon.cos();
-            y += lat.cos() * lon.sin();
-            z += lat.sin();
+        for [px, py, pz] in places.into_iter().map(Self::on_unit_sphere) {
+            x += px;
+            y += py;
+            z += pz;
             n += 1.0;
         }
         let across = f64::hypot(x, y);

@@ -30,7 +30,8 @@
 //! | `mmdb` | `Mmdb`: databases in MaxMind's format (feature `mmdb`; mapped: `mmap`; the built-in one: `geo-data`) |
 //! | [`http`] | [`HttpSettings`], `IpInfo` and `IpApi` (feature `http-providers`) |
 //! | [`provider`] | [`Provider`] and [`Chain`]; beside them [`Overrides`] |
-//! | [`cache`] | [`LocationCache`], the seam for a shared store, and [`MemoryCache`] |
+//! | [`cache`] | [`LocationCache`] and [`MemoryCache`] |
+//! | [`store_cache`] | [`StoreCache`]: answers in a store that many processes share |
 //! | [`encoding`] | answers as bytes, for such a store |
 //! | [`detector`] | [`GeoDetector`] over all of these |
 //! | [`region`] | [`RegionMap`]: whose client, and who is near |
@@ -54,6 +55,7 @@ mod prefix;
 pub mod provider;
 pub mod region;
 pub mod special;
+pub mod store_cache;
 
 pub use cache::{LocationCache, MemoryCache};
 pub use client_addr::{ClientAddress, TrustedProxies};
@@ -67,9 +69,10 @@ pub use http::HttpSettings;
 #[cfg(feature = "http-providers")]
 pub use http::{IpApi, IpInfo};
 pub use lb_types::Nanos;
-pub use location::{Answer, BadSubdivision, Location, Subdivision, Why};
+pub use location::{Answer, BadLocation, BadSubdivision, Location, Subdivision, Why};
 #[cfg(feature = "mmdb")]
 pub use mmdb::{About, Mmdb, MmdbOptions};
 pub use overrides::{OVERRIDES_MAX, Overrides};
 pub use provider::{BoxFuture, Chain, Provider};
 pub use region::{Away, Decision, Reason, RegionError, RegionMap, RegionSettings};
+pub use store_cache::StoreCache;

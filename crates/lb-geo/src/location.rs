@@ -1,6 +1,6 @@
 //! Where an address is: what is known of it, or why nothing is.
 
-use crate::{Continent, Coordinates, Country};
+use crate::{Continent, Coordinates, Country, UnknownCountry};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,6 +40,43 @@ impl Location {
     /// A place of which only the subdivision is known, and so the country and the continent.
     pub fn of_subdivision(region: Subdivision) -> Self {
         Self { region: Some(region), ..Self::of_country(region.country()) }
+    }
+
+    /// A place as a caller names it: a country's code; a subdivision's, whole (`US-CA`) or within the country (`CA`); a city's name. What is
+    /// not given, or empty, is not known.
+    ///
+    /// ```
+    /// use lb_geo::Location;
+    /// let whole = Location::parse(None, Some("US-CA"), Some("Oakland"))?;
+    /// assert_eq!(whole, Location::parse(Some("us"), Some("ca"), Some("Oakland"))?);
+    /// assert!(Location::parse(None, Some("CA"), None).is_err(), "of which country?");
+    /// # Ok::<(), lb_geo::BadLocation>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a code is none, or the subdivision is another country's or lacks one.
+    pub fn parse(
+        country: Option<&str>,
+        region: Option<&str>,
+        city: Option<&str>,
+    ) -> Result<Self, BadLocation> {
+        let given = |text: &&str| !text.is_empty();
+        let country: Option<Country> = country.filter(given).map(str::parse).transpose()?;
+        let mut location = match (country, region.filter(given)) {
+            (Some(country), Some(code)) => {
+                let region = Subdivision::new(country, code).ok_or_else(|| BadSubdivision::of(code));
+                match (region, code.parse::<Subdivision>()) {
+                    (Ok(region), _) => Self::of_subdivision(region),
+                    (Err(_), Ok(region)) => return Err(BadLocation::OtherCountry { region, country }),
+                    (Err(e), Err(_)) => return Err(e.into()),
+                }
+            }
+            (None, Some(code)) => Self::of_subdivision(code.parse()?),
+            (Some(country), None) => Self::of_country(country),
+            (None, None) => Self::default(),
+        };
+        location.city = city.and_then(name_of);
+        Ok(location)
     }
 
     /// With other coordinates.
@@ -156,6 +193,32 @@ pub struct BadSubdivision {
     pub text: String,
 }
 
+impl BadSubdivision {
+    fn of(text: &str) -> Self {
+        Self { text: text.chars().take(40).collect() }
+    }
+}
+
+/// Texts that are no place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadLocation {
+    /// The country is none.
+    #[error("country: {0}")]
+    Country(#[from] UnknownCountry),
+    /// The subdivision is none, or it is not said of which country.
+    #[error("region: {0}")]
+    Region(#[from] BadSubdivision),
+    /// The subdivision is not the country's.
+    #[error("region: {region} is not in the country {country}")]
+    OtherCountry {
+        /// The subdivision.
+        region: Subdivision,
+        /// The country that was given with it.
+        country: Country,
+    },
+}
+
 impl FromStr for Subdivision {
     type Err = BadSubdivision;
 
@@ -163,7 +226,7 @@ impl FromStr for Subdivision {
     fn from_str(text: &str) -> Result<Self, BadSubdivision> {
         text.split_once('-')
             .and_then(|(country, code)| Self::new(Country::from_code(country)?, code))
-            .ok_or_else(|| BadSubdivision { text: text.chars().take(40).collect() })
+            .ok_or_else(|| BadSubdivision::of(text))
     }
 }
 
@@ -245,6 +308,25 @@ mod tests {
         let reykjavik = Coordinates::new(64.15, -21.94).unwrap();
         assert_eq!(iceland.at(reykjavik).position(), Some(reykjavik));
         assert_eq!(Location::default().position(), None);
+    }
+
+    #[test]
+    fn a_place_is_read_from_what_a_caller_gives() {
+        let parse = Location::parse;
+        let country = |code: &str| Location::of_country(code.parse().unwrap());
+        assert_eq!(parse(None, None, None), Ok(Location::default()));
+        assert_eq!(parse(Some(""), Some(""), Some(" ")), Ok(Location::default()));
+        assert_eq!(parse(Some("de"), None, None), Ok(country("DE")));
+        assert_eq!(parse(Some("DE"), None, Some("Bonn")), Ok(country("DE").in_city("Bonn")));
+        let california = Location::of_subdivision("US-CA".parse().unwrap());
+        for (country, region) in [(Some("US"), "CA"), (Some("US"), "US-CA"), (None, "us-ca")] {
+            assert_eq!(parse(country, Some(region), None).as_ref(), Ok(&california));
+        }
+        let error = |country, region| parse(country, region, None).unwrap_err().to_string();
+        assert!(error(Some("UK"), None).starts_with("country: \"UK\" is no country"));
+        assert!(error(None, Some("CA")).starts_with("region: \"CA\" is no ISO 3166-2 code"));
+        assert!(error(Some("US"), Some("California")).starts_with("region: \"California\" is no ISO"));
+        assert_eq!(error(Some("CA"), Some("US-CA")), "region: US-CA is not in the country CA");
     }
 
     #[test]

@@ -48,10 +48,11 @@ impl Overrides {
         if self.len() >= OVERRIDES_MAX {
             return Err(bad("there are 100000 already, and no more are allowed"));
         }
-        match self.table.insert(parsed, Answer::of(location.with_continent())) {
-            None => Ok(()),
-            Some(_) => Err(bad("it is there twice")),
+        if self.table.contains(parsed) {
+            return Err(bad("it is there twice"));
         }
+        self.table.insert(parsed, Answer::of(location.with_continent()));
+        Ok(())
     }
 
     /// The place of the longest prefix that has `ip`.
@@ -94,9 +95,11 @@ mod tests {
         assert_eq!(error("10.1.0.0/8"), "geo.overrides = \"10.1.0.0/8\": it has bits set behind its prefix");
         assert!(error("10.0.0.0/33").contains("no network"));
         assert!(error("").contains("no network"));
-        overrides.add("::1", Location::default()).unwrap();
+        let norway = Location::of_country("NO".parse().unwrap());
+        overrides.add("::1", norway.clone()).unwrap();
         let twice = overrides.add("::1/128", Location::default()).unwrap_err();
         assert_eq!(twice.to_string(), "geo.overrides = \"::1/128\": it is there twice");
+        assert_eq!(overrides.get("::1".parse().unwrap()), Some(&norway.into()), "a refusal changes nothing");
         assert_eq!(overrides.len(), 1);
     }
 }

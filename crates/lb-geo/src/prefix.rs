@@ -28,12 +28,7 @@ impl<T> PrefixTable<T> {
 
     /// What the network had before, if it was there.
     pub(crate) fn insert(&mut self, network: IpNet, value: T) -> Option<T> {
-        let (address, bits) = match (canonical(network.network()), network) {
-            (v4 @ IpAddr::V4(_), IpNet::V6(mapped)) if mapped.prefix_len() >= 96 => {
-                (v4, mapped.prefix_len() - 96)
-            }
-            _ => (network.network(), network.prefix_len()),
-        };
+        let (address, bits) = start_of(network);
         let lengths = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         let at = match lengths.binary_search_by(|length| bits.cmp(&length.bits)) {
             Ok(at) => at,
@@ -45,6 +40,13 @@ impl<T> PrefixTable<T> {
         lengths[at].networks.insert(key(address, bits), value)
     }
 
+    /// Is this very network there?
+    pub(crate) fn contains(&self, network: IpNet) -> bool {
+        let (address, bits) = start_of(network);
+        let lengths = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        lengths.iter().any(|length| length.bits == bits && length.networks.contains_key(&key(address, bits)))
+    }
+
     /// Of the longest prefix that has `ip`.
     pub(crate) fn get(&self, ip: IpAddr) -> Option<&T> {
         let ip = canonical(ip);
@@ -54,6 +56,16 @@ impl<T> PrefixTable<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.v4.iter().chain(&self.v6).map(|length| length.networks.len()).sum()
+    }
+}
+
+/// The network's first address and the length of its prefix; as IPv4 if all its addresses are IPv4 written as IPv6.
+fn start_of(network: IpNet) -> (IpAddr, u8) {
+    match (canonical(network.network()), network) {
+        (v4 @ IpAddr::V4(_), IpNet::V6(mapped)) if mapped.prefix_len() >= 96 => {
+            (v4, mapped.prefix_len() - 96)
+        }
+        _ => (network.network(), network.prefix_len()),
     }
 }
 

@@ -26,10 +26,26 @@ pub trait Provider: Send + Sync + fmt::Debug + 'static {
     /// What it can say when it may take its time; within a limit of its own.
     fn locate(&self, ip: IpAddr) -> BoxFuture<'_, Result<Answer, GeoError>>;
 
-    /// A number that changes when its answers do: what was remembered of them is forgotten then.
+    /// It never has to be waited for: [`locate_now`](Self::locate_now) says all that it knows. Default: it may have to be.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// A number that grows when its answers change: what was remembered of them is forgotten then.
     fn generation(&self) -> u64 {
         0
     }
+
+    /// Tells what its answers come from, for a cache that several processes share: the same in each that has the same source, another
+    /// where it is another. Default: of its name alone.
+    fn fingerprint(&self) -> u64 {
+        fnv1a(self.name().as_bytes())
+    }
+}
+
+/// FNV-1a of 64 bits: the same in every process and every version of this crate. (Fowler, Noll, Vo; draft-eastlake-fnv)
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(feature = "mmdb")]
@@ -47,8 +63,16 @@ impl Provider for crate::Mmdb {
         Box::pin(std::future::ready(self.lookup(ip)))
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn generation(&self) -> u64 {
         Self::generation(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        Self::fingerprint(self)
     }
 }
 
@@ -98,6 +122,18 @@ impl Chain {
         Now { answer: heard.answer(), settled }
     }
 
+    /// Somebody would have to be waited for before the address is placed, or before it is known that nobody places it.
+    pub(crate) fn has_to_wait(&self, ip: IpAddr) -> bool {
+        for provider in &self.providers {
+            match provider.locate_now(ip) {
+                None => return true,
+                Some(answer) if answer.location().is_some_and(places) => return false,
+                Some(_) => {}
+            }
+        }
+        false
+    }
+
     /// What the providers say together, and how many failed on the way to it.
     pub(crate) async fn ask(&self, ip: IpAddr) -> (Result<Answer, GeoError>, u64) {
         let (mut heard, mut first_error, mut errors) = (Heard::default(), None, 0);
@@ -132,6 +168,15 @@ impl Provider for Chain {
 
     fn locate(&self, ip: IpAddr) -> BoxFuture<'_, Result<Answer, GeoError>> {
         Box::pin(async move { self.ask(ip).await.0 })
+    }
+
+    fn is_local(&self) -> bool {
+        self.providers.iter().all(|provider| provider.is_local())
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let all: Vec<u8> = self.providers.iter().flat_map(|p| p.fingerprint().to_le_bytes()).collect();
+        fnv1a(&all)
     }
 
     fn generation(&self) -> u64 {

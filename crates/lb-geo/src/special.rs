@@ -48,10 +48,9 @@ fn special_v6(ip: Ipv6Addr) -> Option<Why> {
         [0xfc00..=0xfdff | 0xfe80..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Some(Why::Private),
         // Unspecified and what else is there; segment routing; multicast.
         [0 | 0x5f00 | 0xff00..=0xffff, ..] => Some(Why::Reserved),
-        // Discard; ORCHID (two) and documentation; documentation.
-        [0x100, 0, 0, 0, ..] | [0x2001, 0x10..=0x3f | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => {
-            Some(Why::Reserved)
-        }
+        // Discard; documentation; ORCHID (two), DRIP and documentation; benchmarks.
+        [0x100, 0, 0, 0, ..] | [0x3fff, 0..=0xfff, ..] => Some(Why::Reserved),
+        [0x2001, 0x10..=0x3f | 0xdb8, ..] | [0x2001, 2, 0, ..] => Some(Why::Reserved),
         _ => None,
     }
 }
@@ -92,6 +91,7 @@ mod tests {
             "::",
             "::2",
             "100::1",
+            "2001:2:0:7::1",
             "2001:20::1",
             "2001:db8::1",
             "3fff::1",
@@ -106,6 +106,7 @@ mod tests {
             "172.32.0.1",
             "192.0.1.1",
             "223.255.255.255",
+            "2001:2:1::1",
             "2001:218::1",
             "2001:4860:4860::8888",
             "2a00::1",

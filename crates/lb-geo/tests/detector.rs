@@ -233,7 +233,7 @@ async fn a_herd_asks_once() {
             tokio::spawn(async move { detector.detect_location_async(address).await })
         })
         .collect();
-    while detector.statistics().misses < 100 {
+    while detector.statistics().joined < 99 {
         tokio::task::yield_now().await;
     }
     herd[0].abort(); // the one that began it leaves; the others go on
@@ -244,8 +244,94 @@ async fn a_herd_asks_once() {
             Err(e) => assert!(n == 0 && e.is_cancelled()),
         }
     }
-    assert_eq!((remote.asked(), detector.statistics().joined), (1, 99));
+    let statistics = detector.statistics();
+    assert_eq!((remote.asked(), statistics.misses, statistics.joined), (1, 1, 99));
     assert_eq!(detector.detect_location(ip("2001:218::9999")), country("NO"));
+}
+
+#[test]
+fn whether_somebody_has_to_be_waited_for() {
+    let at = ip("1.1.1.1");
+    let (remote, local) = (Scripted::remote(country("NO")), Scripted::local(country("SE")));
+    // Behind a database that places the address nobody is waited for, before it somebody is; until it is remembered.
+    assert!(!detector(&[&local, &remote], &Arc::default()).needs_providers(at));
+    let clock = Arc::new(ManualClock::default());
+    let first = detector(&[&remote, &local], &clock);
+    assert!(first.needs_providers(at));
+    assert!(!first.needs_providers(ip("10.0.0.1")), "a private address is nobody's to place");
+    ready(first.detect_location_async(at)).unwrap();
+    assert!(!first.needs_providers(at));
+    clock.advance(Duration::from_secs(60));
+    assert!(first.needs_providers(at));
+    assert_eq!(first.statistics().lookups, 1, "the question is no look-up");
+    // Databases of what is no place, and of nothing.
+    let mut system = Location::default();
+    system.asn = Some(1);
+    for answer in [UNKNOWN, system.into()] {
+        assert!(detector(&[&Scripted::local(answer), &remote], &Arc::default()).needs_providers(at));
+    }
+    assert!(!detector(&[&Scripted::local(UNKNOWN)], &Arc::default()).needs_providers(at));
+    assert_eq!(remote.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_look_up_may_be_spawned_and_dropped() {
+    let remote = Scripted::remote(country("NO"));
+    let hold = remote.0.gate.acquire_many(1_000_000).await.unwrap();
+    let detector = detector(&[&remote], &Arc::default());
+    let mut dropped = Box::pin(detector.detect_owned(ip("1.1.1.1")));
+    assert!((&mut dropped).now_or_never().is_none());
+    let spawned = tokio::spawn(detector.detect_owned(ip("1.1.1.1")));
+    tokio::task::yield_now().await;
+    drop(dropped);
+    drop(hold);
+    assert_eq!(spawned.await.unwrap(), Ok(country("NO")));
+    assert_eq!(remote.asked(), 1);
+}
+
+/// A cache that lets a test do something when an answer is about to be put in.
+#[derive(Debug)]
+struct Watched {
+    inner: lb_geo::MemoryCache,
+    replace: Scripted,
+    detector: Mutex<Option<GeoDetector>>,
+}
+
+impl lb_geo::LocationCache for Watched {
+    fn get_now(&self, ip: IpAddr, now: lb_geo::Nanos) -> Option<Answer> {
+        self.inner.get_now(ip, now)
+    }
+
+    fn put_now(&self, ip: IpAddr, answer: &Answer, ttl: Duration, now: lb_geo::Nanos) {
+        let detector = self.detector.lock().unwrap().take();
+        if let Some(detector) = detector {
+            // The database is replaced and somebody else notices, between the look-up and this.
+            self.replace.say(country("FI"));
+            self.replace.0.generation.fetch_add(1, Ordering::SeqCst);
+            detector.detect_location("2.2.2.2".parse().unwrap());
+        }
+        self.inner.put_now(ip, answer, ttl, now);
+    }
+
+    fn clear(&self) {
+        self.inner.clear();
+    }
+}
+
+#[test]
+fn what_an_old_database_said_is_not_kept_when_it_is_replaced_meanwhile() {
+    let provider = Scripted::local(country("NO"));
+    let inner = lb_geo::MemoryCache::new(100);
+    let cache = Arc::new(Watched { inner, replace: provider.clone(), detector: Mutex::default() });
+    let detector = GeoDetector::builder()
+        .database(Database::provider(provider))
+        .cache_in(cache.clone())
+        .clock(Arc::<ManualClock>::default())
+        .build()
+        .unwrap();
+    *cache.detector.lock().unwrap() = Some(detector.clone());
+    assert_eq!(detector.detect_location(ip("1.1.1.1")), country("NO"));
+    assert_eq!(detector.detect_location(ip("1.1.1.1")), country("FI"));
 }
 
 #[test]

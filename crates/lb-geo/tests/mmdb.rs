@@ -69,6 +69,7 @@ fn countries() {
     let database = open("GeoIP2-Country-Test.mmdb");
     for (address, country, continent) in [
         ("81.2.69.142", Some("GB"), Continent::Europe),
+        ("::ffff:81.2.69.142", Some("GB"), Continent::Europe),
         ("2001:218::", Some("JP"), Continent::Asia),
         ("217.65.48.1", Some("GI"), Continent::Europe),
         ("202.196.224.1", Some("PH"), Continent::Asia),
@@ -86,6 +87,7 @@ fn autonomous_systems() {
     let database = open("GeoLite2-ASN-Test.mmdb");
     for (address, asn, organization) in [
         ("1.128.0.1", 1221, Some("Telstra Pty Ltd")),
+        ("::ffff:1.128.0.1", 1221, Some("Telstra Pty Ltd")),
         ("2600:6000::1", 237, Some("Merit Network Inc.")),
         ("89.160.20.112", 29518, Some("Bredband2 AB")),
         ("67.43.156.1", 35908, None),
@@ -213,4 +215,75 @@ fn mapping_needs_its_feature() {
     options.mapped = true;
     let error = Mmdb::open_with(path("GeoIP2-City-Test.mmdb"), options).unwrap_err();
     assert!(matches!(error, GeoError::FeatureOff { feature: "mmap", .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_database_is_refused_or_answers_but_never_panics() {
+    const SEED: u64 = 20_261_124;
+    println!("seed {SEED}");
+    let mut rng = fastrand::Rng::with_seed(SEED);
+    let addresses =
+        ["81.2.69.142", "89.160.20.112", "1.128.0.1", "2001:480:10::1", "2a02:d500::1", "2600:6000::1"];
+    let (mut refused, mut damaged) = (0, 0);
+    for name in ["GeoIP2-City-Test.mmdb", "GeoLite2-ASN-Test.mmdb"] {
+        let good = std::fs::read(path(name)).unwrap();
+        for _ in 0..1_000 {
+            let mut bytes = good.clone();
+            for _ in 0..rng.usize(1..200) {
+                let at = rng.usize(..bytes.len());
+                bytes[at] = rng.u8(..);
+            }
+            match Mmdb::from_bytes(name, bytes) {
+                Err(_) => refused += 1,
+                Ok(database) => {
+                    damaged += addresses.iter().filter(|a| database.lookup(ip(a)).is_err()).count();
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && damaged > 0, "{refused} {damaged}: the damage was too small to show anything");
+}
+
+#[test]
+fn files_are_replaced_while_look_ups_go_on() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("geo.mmdb");
+    std::fs::copy(path("GeoIP2-Country-Test.mmdb"), &file).unwrap();
+    let database = Mmdb::open(&file).unwrap();
+    let (done, countries, cities) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let location = found(&database, "81.2.69.142");
+                    assert_eq!(location.country.map(lb_geo::Country::code), Some("GB"));
+                    let seen = if location.city.is_some() { &cities } else { &countries };
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut step = 0;
+        while step < 50 || countries.load(Ordering::Relaxed) == 0 || cities.load(Ordering::Relaxed) == 0 {
+            let new = folder.path().join("new");
+            match step % 3 {
+                0 => std::fs::copy(path("GeoIP2-City-Test.mmdb"), &new).map(drop).unwrap(),
+                1 => std::fs::copy(path("GeoIP2-Country-Test.mmdb"), &new).map(drop).unwrap(),
+                _ => std::fs::write(&new, b"no database").unwrap(),
+            }
+            std::fs::rename(&new, &file).unwrap();
+            assert_eq!(database.reload().is_ok(), step % 3 != 2);
+            step += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_fingerprint_is_the_database_s_own() {
+    let (city, same) = (open("GeoIP2-City-Test.mmdb"), open("GeoIP2-City-Test.mmdb"));
+    let before = city.fingerprint();
+    assert_eq!(before, same.fingerprint());
+    city.replace(path("GeoLite2-City-Test.mmdb")).unwrap();
+    assert_ne!(before, city.fingerprint());
 }

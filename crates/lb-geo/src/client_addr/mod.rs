@@ -51,14 +51,15 @@ pub struct ClientAddress {
     pub hops: usize,
 }
 
-/// The lines of a header, in the order in which they came. Those of the other header are not to be mixed in: a proxy that writes one
-/// passes the other on as the client wrote it.
+/// The lines of a header, in the order in which they came: a slice of slices, or whatever else goes from the last to the first, such as
+/// `headers.get_all("x-forwarded-for")` of the crate http. Those of the other header are not to be mixed in: a proxy that writes one passes
+/// the other on as the client wrote it.
 #[derive(Clone, Copy, Debug)]
-pub enum Header<'a> {
+pub enum Header<L> {
     /// `X-Forwarded-For`: addresses.
-    XForwardedFor(&'a [&'a [u8]]),
+    XForwardedFor(L),
     /// `Forwarded` (RFC 7239): `for=192.0.2.60;proto=http, for="[2001:db8::1]:4711"`.
-    Forwarded(&'a [&'a [u8]]),
+    Forwarded(L),
 }
 
 impl TrustedProxies {
@@ -86,16 +87,19 @@ impl TrustedProxies {
 
     /// Whose request it is that came from `peer` with this header. It allocates nothing, reads at most [`HOPS_MAX`] elements and
     /// [`BYTES_MAX`] bytes, and where a bound ends the walk the last address counts, as with a malformed element.
-    pub fn client(&self, peer: IpAddr, header: Header<'_>) -> ClientAddress {
+    pub fn client<L>(&self, peer: IpAddr, header: Header<L>) -> ClientAddress
+    where
+        L: IntoIterator<Item: AsRef<[u8]>, IntoIter: DoubleEndedIterator>,
+    {
         let mut client = ClientAddress { ip: canonical(peer), hops: 0 };
-        let (lines, address): (_, AddressOf) = match header {
-            Header::XForwardedFor(lines) => (lines, element::of_x_forwarded_for),
-            Header::Forwarded(lines) => (lines, element::of_forwarded),
+        let (lines, quoted, address): (_, _, AddressOf) = match header {
+            Header::XForwardedFor(lines) => (lines, false, element::of_x_forwarded_for),
+            Header::Forwarded(lines) => (lines, true, element::of_forwarded),
         };
-        let quoted = matches!(header, Header::Forwarded(_));
         let mut bytes_left = BYTES_MAX;
-        for line in lines.iter().rev() {
-            let Some(mut elements) = element::from_the_right(line, quoted, &mut bytes_left) else {
+        for line in lines.into_iter().rev() {
+            let elements = element::from_the_right(line.as_ref(), quoted, &mut bytes_left);
+            let Some(mut elements) = elements else {
                 return client;
             };
             while client.hops < HOPS_MAX && self.contains(client.ip) {

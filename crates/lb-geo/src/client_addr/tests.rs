@@ -123,6 +123,20 @@ fn the_walk_is_bounded() {
 }
 
 #[test]
+fn lines_come_from_anywhere_without_a_vec() {
+    let mut headers = http::HeaderMap::new();
+    for line in ["6.6.6.6", "1.1.1.1, 10.0.0.2"] {
+        headers.append("x-forwarded-for", line.parse().unwrap());
+    }
+    let expected = ClientAddress { ip: ip("1.1.1.1"), hops: 2 };
+    let peer = ip("10.0.0.1");
+    assert_eq!(trusted().client(peer, Header::XForwardedFor(headers.get_all("x-forwarded-for"))), expected);
+    let slices: [&[u8]; 2] = [b"6.6.6.6", b"1.1.1.1, 10.0.0.2"];
+    assert_eq!(trusted().client(peer, Header::XForwardedFor(&slices[..])), expected);
+    assert_eq!(trusted().client(peer, Header::XForwardedFor(slices.iter().copied())), expected);
+}
+
+#[test]
 fn bad_networks_are_refused() {
     let error = TrustedProxies::new(["10.0.0.1/8"]).unwrap_err();
     assert_eq!(error.to_string(), "geo.trusted_proxies = \"10.0.0.1/8\": it has bits set behind its prefix");

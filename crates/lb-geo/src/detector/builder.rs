@@ -257,10 +257,14 @@ impl GeoDetectorBuilder {
         }
         let chain = Chain::new(providers)?;
         let generation = AtomicU64::new(chain.generation());
+        if let Some(cache) = &cache {
+            cache.sources(chain.fingerprint());
+        }
         Ok(GeoDetector {
             shared: Arc::new(Shared {
                 overrides: self.overrides,
                 cache: cache.map(|cache| Cached { cache, ttl: self.ttl, negative_ttl, generation }),
+                local: chain.is_local(),
                 chain,
                 clock,
                 flights: Flights::default(),

@@ -54,6 +54,8 @@ pub struct GeoDetector {
 struct Shared {
     overrides: Overrides,
     chain: Chain,
+    /// Nobody of the chain has to be waited for.
+    local: bool,
     cache: Option<Cached>,
     clock: Arc<dyn Clock>,
     flights: Flights,
@@ -96,24 +98,43 @@ impl GeoDetector {
         if let Some(answer) = shared.at_once(ip) {
             return answer;
         }
-        let now = shared.clock.now();
-        let generation = shared.chain.generation();
-        if let Some(answer) = shared.cached(generation).and_then(|c| c.cache.get_now(ip, now)) {
+        let (now, generation) = (shared.clock.now(), shared.chain.generation());
+        let cached = shared.cached(generation);
+        if let Some(answer) = cached.and_then(|c| c.cache.get_now(ip, now)) {
             Counters::add(&shared.counters.hits);
             return shared.counted(answer);
         }
         Counters::add(&shared.counters.misses);
         let found = shared.chain.now(ip);
-        if found.settled
-            && let Some(cached) = shared.cached(generation)
-        {
+        if let Some(cached) = cached.filter(|_| found.settled) {
             cached.cache.put_now(ip, &found.answer, cached.ttl_of(&found.answer), now);
+            cached.forget_unless(generation);
         }
         shared.counted(found.answer)
     }
 
+    /// Whether [`detect_location`](Self::detect_location) of `ip` may say less than
+    /// [`detect_location_async`](Self::detect_location_async) would: an HTTP provider, or another that has to be waited for, stands before whoever
+    /// places the address, and nothing is remembered. False at once where there are databases alone. Nothing is counted.
+    pub fn needs_providers(&self, ip: IpAddr) -> bool {
+        let shared = &*self.shared;
+        if shared.local {
+            return false;
+        }
+        let ip = canonical(ip);
+        if shared.overrides.get(ip).is_some() || special(ip).is_some() {
+            return false;
+        }
+        let now = shared.clock.now();
+        let remembered = shared.cached(shared.chain.generation()).and_then(|c| c.cache.get_now(ip, now));
+        remembered.is_none() && shared.chain.has_to_wait(ip)
+    }
+
     /// Where `ip` is, whoever has to be asked. Within the time limits of the providers; those who ask for one address (of IPv6: one /64) at
-    /// the same time share one look-up. Errors are not remembered.
+    /// the same time share one look-up, the shared cache's included. Errors are not remembered.
+    ///
+    /// The future is `Send` and may be dropped at any time: the look-up goes on as long as somebody else waits for it, and ends with
+    /// the last. HTTP providers need tokio's runtime.
     ///
     /// # Errors
     /// When a provider fails and no other places the address: the first one's error.
@@ -123,14 +144,11 @@ impl GeoDetector {
         if let Some(answer) = shared.at_once(ip) {
             return Ok(answer);
         }
-        let now = shared.clock.now();
-        if let Some(cached) = shared.cached(shared.chain.generation())
-            && let Some(answer) = cached.cache.get(ip, now).await
-        {
+        let (now, cached) = (shared.clock.now(), shared.cached(shared.chain.generation()));
+        if let Some(answer) = cached.and_then(|c| c.cache.get_now(ip, now)) {
             Counters::add(&shared.counters.hits);
             return Ok(shared.counted(answer));
         }
-        Counters::add(&shared.counters.misses);
         let (lookup, joined) = shared.flights.join(cache_key(ip), || {
             let shared = shared.clone();
             Box::pin(async move { shared.look_up(ip).await })
@@ -139,6 +157,18 @@ impl GeoDetector {
             Counters::add(&shared.counters.joined);
         }
         lookup.await.map(|answer| shared.counted(answer))
+    }
+
+    /// [`detect_location_async`](Self::detect_location_async) as a future of its own, to spawn or to keep.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn detect_owned(
+        &self,
+        ip: IpAddr,
+    ) -> impl Future<Output = Result<Answer, GeoError>> + Send + 'static + use<> {
+        let detector = self.clone();
+        async move { detector.detect_location_async(ip).await }
     }
 
     /// Counts since it was built.
@@ -186,32 +216,47 @@ impl Shared {
     /// The cache, emptied first if a database has been replaced since it was filled.
     fn cached(&self, generation: u64) -> Option<&Cached> {
         let cached = self.cache.as_ref()?;
-        if cached.generation.load(Ordering::Acquire) != generation
-            && cached.generation.swap(generation, Ordering::AcqRel) != generation
+        if cached.generation.load(Ordering::Acquire) < generation
+            && cached.generation.fetch_max(generation, Ordering::AcqRel) < generation
         {
-            cached.cache.clear();
+            cached.cache.sources(self.chain.fingerprint());
         }
         Some(cached)
     }
 
-    /// Asks everybody, and remembers.
+    /// Asks the shared cache, then everybody, and remembers.
     async fn look_up(&self, ip: IpAddr) -> Result<Answer, GeoError> {
         let generation = self.chain.generation();
+        let cached = self.cached(generation);
+        if let Some(cached) = cached
+            && let Some(answer) = cached.cache.get(ip, self.clock.now()).await
+        {
+            Counters::add(&self.counters.hits);
+            return Ok(answer);
+        }
+        Counters::add(&self.counters.misses);
         let (result, errors) = self.chain.ask(ip).await;
         self.counters.errors.fetch_add(errors, Ordering::Relaxed);
         let answer = result?;
         // What an old file said is not kept beside what the new one says.
-        if generation == self.chain.generation()
-            && let Some(cached) = self.cached(generation)
-        {
+        if let Some(cached) = cached.filter(|_| generation == self.chain.generation()) {
             let now: Nanos = self.clock.now();
             cached.cache.put(ip, &answer, cached.ttl_of(&answer), now).await;
+            cached.forget_unless(generation);
         }
         Ok(answer)
     }
 }
 
 impl Cached {
+    /// Forgets what has just been put in, with the rest, if the cache went over to newer sources meanwhile. Whoever takes it over notes
+    /// the generation before forgetting: either the answer was in by then, or this finds the note.
+    fn forget_unless(&self, generation: u64) {
+        if self.generation.load(Ordering::Acquire) != generation {
+            self.cache.clear();
+        }
+    }
+
     fn ttl_of(&self, answer: &Answer) -> Duration {
         if answer.location().is_some() { self.ttl } else { self.negative_ttl }
     }

@@ -12,7 +12,7 @@ pub struct Statistics {
     pub hits: u64,
     /// Answers for which databases or providers were asked. (Overridden, private and reserved addresses are neither hit nor miss.)
     pub misses: u64,
-    /// Misses that waited for a look-up which somebody else had begun.
+    /// Answers of a look-up which somebody else had begun, and for whom alone it is a hit or a miss.
     pub joined: u64,
     /// Answers that say nothing.
     pub unknown: u64,

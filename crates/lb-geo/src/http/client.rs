@@ -150,9 +150,7 @@ impl Client {
     /// GETs `path` (from the slash on, below the base URL's), within the time limit and with retries. Of what is left in the end: a status
     /// of 2xx or 4xx but 429.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, GeoError> {
-        if let Some(again_in) = self.rest_left() {
-            return Err(GeoError::RateLimited { provider: self.name, again_in });
-        }
+        self.rests()?;
         let limit = self.settings.timeout;
         tokio::time::timeout(limit, self.with_retries(path))
             .await
@@ -164,6 +162,7 @@ impl Client {
         let mut wait = self.settings.backoff;
         let mut retries_left = self.settings.retries;
         loop {
+            self.rests()?; // the answer to a look-up before this one may have said so
             let result = self.once(path).await;
             let again = match &result {
                 Ok(_) => false,
@@ -243,7 +242,7 @@ impl Client {
     }
 
     /// Takes note of "too many requests".
-    fn rest(&self, retry_after: Option<&HeaderValue>) -> GeoError {
+    pub(super) fn rest(&self, retry_after: Option<&HeaderValue>) -> GeoError {
         // A date is allowed as well; the seconds are what providers send.
         let seconds = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let again_in = seconds.map_or(REST, Duration::from_secs).clamp(Duration::from_secs(1), REST_MAX);
@@ -252,9 +251,20 @@ impl Client {
         GeoError::RateLimited { provider: self.name, again_in }
     }
 
-    fn rest_left(&self) -> Option<Duration> {
+    /// An error while it is to be left alone.
+    fn rests(&self) -> Result<(), GeoError> {
         let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(again_in) if !again_in.is_zero() => {
+                Err(GeoError::RateLimited { provider: self.name, again_in })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where it is, for a fingerprint.
+    pub(super) fn url(&self) -> String {
+        self.url.to_string()
     }
 
     async fn connect(&self) -> Result<Box<dyn Io>, GeoError> {

@@ -6,18 +6,24 @@
 use super::HttpSettings;
 use super::client::{Client, Reply};
 use crate::location::{as_number, name_of};
-use crate::provider::{BoxFuture, Provider};
+use crate::provider::{BoxFuture, Provider, fnv1a};
 use crate::{Answer, Coordinates, Country, GeoError, Location, Subdivision, Why};
 use ::http::StatusCode;
 use serde::Deserialize;
+use std::fmt;
 use std::net::IpAddr;
 
 /// Asks ipapi.co, or what answers as it does.
-#[derive(Debug)]
 pub struct IpApi {
     client: Client,
-    /// What stands behind the path.
+    /// What stands behind the path. It holds the token.
     query: String,
+}
+
+impl fmt::Debug for IpApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IpApi").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,6 +73,11 @@ impl IpApi {
             serde_json::from_slice(&reply.body).map_err(|e| self.client.malformed(e.to_string()))?;
         if body.error && (body.reserved || body.reason.as_deref().is_some_and(is_reserved)) {
             return Ok(Answer::Unknown(Why::Reserved));
+        }
+        if body.error
+            && body.reason.as_deref().is_some_and(|reason| reason.eq_ignore_ascii_case("RateLimited"))
+        {
+            return Err(self.client.rest(None));
         }
         if body.error {
             let reason = body.reason.as_deref().unwrap_or("it gives no reason");
@@ -118,6 +129,10 @@ impl Provider for IpApi {
     /// Nothing: it is asked over the network.
     fn locate_now(&self, _: IpAddr) -> Option<Answer> {
         None
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fnv1a(format!("ipapi {}", self.client.url()).as_bytes())
     }
 
     fn locate(&self, ip: IpAddr) -> BoxFuture<'_, Result<Answer, GeoError>> {

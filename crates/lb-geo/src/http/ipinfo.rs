@@ -6,7 +6,7 @@
 use super::HttpSettings;
 use super::client::Client;
 use crate::location::{as_number, name_of, place_of};
-use crate::provider::{BoxFuture, Provider};
+use crate::provider::{BoxFuture, Provider, fnv1a};
 use crate::{Answer, Country, GeoError, Location, Why};
 use ::http::StatusCode;
 use serde::Deserialize;
@@ -92,6 +92,10 @@ impl Provider for IpInfo {
     /// Nothing: it is asked over the network.
     fn locate_now(&self, _: IpAddr) -> Option<Answer> {
         None
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fnv1a(format!("ipinfo {}", self.client.url()).as_bytes())
     }
 
     fn locate(&self, ip: IpAddr) -> BoxFuture<'_, Result<Answer, GeoError>> {

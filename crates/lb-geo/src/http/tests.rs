@@ -179,8 +179,39 @@ async fn refusals_are_not_tried_again() {
     let (answer, requests) = ipinfo(vec![refusal], "8.8.8.8").await;
     assert_eq!(answer.unwrap_err().to_string(), "ipinfo: answered 403: Unknown token");
     assert_eq!(requests, 1);
-    let error = ipapi(vec![ok(r#"{"error": true, "reason": "RateLimited"}"#)], "8.8.8.8").await.unwrap_err();
-    assert_eq!(error.to_string(), "ipapi: answered 200: RateLimited");
+    let error = ipapi(vec![ok(r#"{"error": true, "reason": "Invalid Key"}"#)], "8.8.8.8").await.unwrap_err();
+    assert_eq!(error.to_string(), "ipapi: answered 200: Invalid Key");
+}
+
+#[tokio::test]
+async fn ipapi_says_too_often_with_success_as_well() {
+    let (address, seen) = server(vec![ok(r#"{"error": true, "reason": "RateLimited"}"#)], None).await;
+    let provider = IpApi::new(settings(address)).unwrap();
+    for _ in 0..2 {
+        let error = provider.locate(ip("8.8.8.8")).await.unwrap_err();
+        assert!(matches!(error, GeoError::RateLimited { .. }), "{error}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_does_not_ask_a_provider_that_rests() {
+    let (address, seen) = server(vec![Say::Answer(429, None, String::new())], None).await;
+    let provider = Arc::new(IpInfo::new(settings(address).max_concurrent(1)).unwrap());
+    let (a, b) = (provider.locate(ip("8.8.8.8")), provider.locate(ip("9.9.9.9")));
+    let (a, b) = tokio::join!(a, b);
+    for answer in [a, b] {
+        assert!(matches!(answer, Err(GeoError::RateLimited { .. })), "{answer:?}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn no_token_is_shown() {
+    let settings = || HttpSettings::new().token("s3cret");
+    let (ipinfo, ipapi) = (IpInfo::new(settings()).unwrap(), IpApi::new(settings()).unwrap());
+    let shown = format!("{ipinfo:?} {ipapi:?} {:?}", settings());
+    assert!(!shown.contains("s3cret"), "{shown}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::about::About;
 use super::record::Record;
+use crate::provider::fnv1a;
 use crate::special::{canonical, special};
 use crate::{Answer, GeoError, Why};
 use maxminddb::{MaxMindDbError, Metadata, Reader};
@@ -46,8 +47,7 @@ enum Bytes {
 impl Loaded {
     pub(super) fn from_file(path: &Path, options: MmdbOptions) -> Result<Self, GeoError> {
         let failed = |e: std::io::Error| GeoError::Open { path: path.to_owned(), error: e.to_string() };
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        let metadata = std::fs::metadata(path).map_err(failed)?; // before it is opened: to open a pipe waits for its writer
         if !metadata.is_file() {
             return Err(GeoError::Open { path: path.to_owned(), error: "it is no file".to_owned() });
         }
@@ -60,6 +60,7 @@ impl Loaded {
         let bytes = if options.mapped {
             mapped(path, &name, size)?
         } else {
+            let file = File::open(path).map_err(failed)?;
             // The file may grow while it is read.
             let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(|_| too_large(size))?);
             file.take(options.size_max + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -99,6 +100,12 @@ impl Loaded {
         let loaded = Self { bytes, about, path };
         loaded.sample()?;
         Ok(loaded)
+    }
+
+    /// What tells this database from others, in any process: that of another file, or of a newer one, is another.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let About { database_type, build_epoch, ip_version, bytes, .. } = &self.about;
+        fnv1a(format!("{database_type} {build_epoch} {ip_version} {bytes}").as_bytes())
     }
 
     /// Asks for addresses all over the IPv4 space, so that a file with a hole is refused when it is loaded and not by clients. A

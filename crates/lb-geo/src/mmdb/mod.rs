@@ -125,6 +125,11 @@ impl Mmdb {
         Ok(about)
     }
 
+    /// The same for the same database in any process, and another for any other: by its type, date of build and size.
+    pub fn fingerprint(&self) -> u64 {
+        self.shared.current.load().fingerprint()
+    }
+
     /// How often it was replaced: what was remembered of its answers is stale when this has changed.
     pub fn generation(&self) -> u64 {
         self.shared.replaced.load(Ordering::Acquire)

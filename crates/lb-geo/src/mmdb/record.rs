@@ -34,7 +34,8 @@ impl Record<'_> {
         let country = [self.country_code.code(), self.country.code()].into_iter().flatten();
         let country = country.filter_map(Country::from_code).next();
         let continent = [self.continent_code.code(), self.continent.code()].into_iter().flatten();
-        let region = [self.region_code.code(), self.subdivisions.code(), self.region.code()];
+        // Not `region`: it is a name, and "Goa" looks like a code.
+        let region = [self.region_code.code(), self.subdivisions.code()];
         let coordinates = self.location.place().or_else(|| self.loc.place()).or_else(|| {
             let (lat, lon) = (self.latitude.number()?, self.longitude.number()?);
             Coordinates::new(lat, lon).ok()
@@ -278,6 +279,12 @@ mod tests {
         );
         assert_eq!(city.region_name.as_deref(), Some("North Holland"));
         assert_eq!(city.region, None, "a name is no code");
+        let goa = location(r#"{"country_code": "IN", "region": "Goa"}"#);
+        assert_eq!(
+            (goa.region, goa.region_name.as_deref()),
+            (None, Some("Goa")),
+            "India's code for it is GA"
+        );
         assert_eq!(city.coordinates.map(|c| (c.lat(), c.lon())), Some((52.37, 4.89)));
     }
 

@@ -49,6 +49,8 @@ struct Region {
     coordinates: Option<Coordinates>,
     /// The same, or the middle of what is its own.
     position: Option<Coordinates>,
+    /// The same as a point of the unit sphere.
+    point: Option<[f64; 3]>,
 }
 
 /// The region of a client, and why.
@@ -171,7 +173,8 @@ impl RegionMap {
             continents.push(continent);
         }
         let position = coordinates.or_else(|| middle(countries, &continents));
-        self.regions.push(Region { name: name.clone(), coordinates, position });
+        let point = position.map(Coordinates::on_unit_sphere);
+        self.regions.push(Region { name: name.clone(), coordinates, position, point });
         Ok(())
     }
 
@@ -228,6 +231,32 @@ impl RegionMap {
         let mut away: Vec<_> = regions.map(|(index, r)| Away { region: &r.name, index, km: km(r) }).collect();
         away.sort_by(|a, b| a.km.unwrap_or(f64::INFINITY).total_cmp(&b.km.unwrap_or(f64::INFINITY)));
         away
+    }
+
+    /// The order in which a request tries regions, as their places in the list: `first` (its own), then the others, the nearest first, as
+    /// [`by_distance`](Self::by_distance) has them. `out` is emptied first; nothing is allocated where it has room for all. A `first` that
+    /// is no region's place is left out.
+    pub fn by_distance_from(&self, first: usize, answer: &Answer, out: &mut Vec<u16>) {
+        let at = answer.location().and_then(super::location::Location::position);
+        let at = at.map(Coordinates::on_unit_sphere);
+        // The square of the straight line through the earth: in the order of distances, and cheap enough to compare by.
+        let straight = |index: u16| {
+            let (from, to) = (self.regions[usize::from(index)].point?, at?);
+            Some(from.iter().zip(to).map(|(a, b)| (a - b) * (a - b)).sum::<f64>())
+        };
+        let rank = |index: u16| (usize::from(index) != first, straight(index).unwrap_or(f64::INFINITY));
+        out.clear();
+        out.extend(0..self.regions.len() as u16); // REGIONS_MAX at most
+        out.sort_unstable_by(|&a, &b| {
+            let ((a_other, a_far), (b_other, b_far)) = (rank(a), rank(b));
+            a_other.cmp(&b_other).then(a_far.total_cmp(&b_far)).then(a.cmp(&b))
+        });
+    }
+
+    /// How far the region at this place of the list is from a client; none if it is not known where one of them is, or there is no such
+    /// region.
+    pub fn km_between(&self, region: usize, answer: &Answer) -> Option<f64> {
+        Some(self.regions.get(region)?.position?.km_to(answer.location()?.position()?))
     }
 }
 

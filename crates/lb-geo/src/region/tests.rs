@@ -110,6 +110,21 @@ fn spill_over_goes_to_the_nearest_first() {
 }
 
 #[test]
+fn a_request_tries_its_own_region_first() {
+    let (map, mut order) = (map(), vec![7]);
+    let japanese = Answer::from(country("JP"));
+    map.by_distance_from(2, &japanese, &mut order);
+    assert_eq!(order, [2, 3, 1, 0]);
+    map.by_distance_from(9, &japanese, &mut order);
+    assert_eq!(order, [3, 1, 2, 0], "nobody's own: by distance alone");
+    map.by_distance_from(1, &Answer::Unknown(Why::Private), &mut order);
+    assert_eq!(order, [1, 0, 2, 3], "the map's order where nothing is known");
+    assert_eq!(map.km_between(0, &Answer::Unknown(Why::Private)), None);
+    assert_eq!(map.km_between(4, &japanese), None);
+    assert!((8_000.0..10_000.0).contains(&map.km_between(1, &japanese).unwrap()));
+}
+
+#[test]
 fn a_region_without_coordinates_is_in_the_middle_of_its_countries() {
     let regions = [
         RegionSettings::new("nowhere"),
@@ -147,6 +162,22 @@ proptest! {
         let mut indexes: Vec<_> = away.iter().map(|a| a.index).collect();
         indexes.sort_unstable();
         prop_assert!(indexes.into_iter().eq(0..places.len()));
+        // The order of a request: its own first, and then the same.
+        let first = places.len() / 2;
+        let mut order = Vec::with_capacity(places.len());
+        let room = order.capacity();
+        map.by_distance_from(first, &answer, &mut order);
+        prop_assert_eq!(order.capacity(), room);
+        let own = away.iter().filter(|a| a.index == first);
+        let expected = own.chain(away.iter().filter(|a| a.index != first));
+        let km = |index: usize| map.km_between(index, &answer);
+        for (&index, expected) in order.iter().zip(expected) {
+            let (got, expected) = (km(usize::from(index)), expected.km);
+            prop_assert_eq!(got.is_some(), expected.is_some());
+            prop_assert!(got.zip(expected).is_none_or(|(a, b)| (a - b).abs() < 1e-3), "{:?}", order);
+        }
+        order.sort_unstable();
+        prop_assert!(order.into_iter().map(usize::from).eq(0..places.len()));
         // Without rules the decision is the head of the order.
         let decision = map.region_of(&answer).map(|d| d.index);
         prop_assert_eq!(decision, away.first().filter(|a| a.km.is_some()).map(|a| a.index));
