@@ -136,7 +136,7 @@ async fn configurations_that_cannot_work_are_refused() {
         error
     };
     let error = refused(&|c| c.pools.clear());
-    assert!(matches!(error, AssembleError::Pools { count: 0 }), "{error}");
+    assert!(matches!(error, AssembleError::NoPool { .. }), "{error}");
     let error = refused(&|c| {
         let pool = c.pools["default"].clone();
         c.pools.insert("second".into(), pool);
