@@ -21,10 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-store", &["lb-types"]),
     ("lb-session", &["lb-types"]),
     ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session"]),
-    (
-        "lb-config",
-        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-store", "lb-session"],
-    ),
+    ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-store", "lb-session"]),
     ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-balancer"]),
     ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
     (

@@ -60,12 +60,12 @@ pub use lb_balancer::core;
 pub use lb_breaker as breaker;
 #[cfg(feature = "config")]
 pub use lb_config as config;
+#[cfg(feature = "geo")]
+pub use lb_geo as geo;
 #[cfg(any(feature = "health", feature = "faults"))]
 pub use lb_health as health;
 #[cfg(feature = "proxy")]
 pub use lb_proxy as proxy;
-#[cfg(feature = "geo")]
-pub use lb_geo as geo;
 #[cfg(feature = "sessions")]
 pub use lb_session as session;
 #[cfg(feature = "store")]

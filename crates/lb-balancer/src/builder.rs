@@ -162,7 +162,7 @@ impl LoadBalancerBuilder {
         self
     }
 
-    /// Keeps where a key went for a while. It does nothing where there is session affinity, which keeps it better.
+    /// Keeps where a key went for a while. With session affinity it chooses for new sessions.
     #[cfg(feature = "cache")]
     pub fn caching(mut self, caching: crate::cache::Caching) -> Self {
         self.caching = Some(caching);

@@ -8,13 +8,16 @@ use crate::selection::note;
 use lb_core::{Bond, Explanation, Lease, PickContext, Pool, SelectError, Step, hash_source};
 use lb_types::{BackendId, KeySource, Nanos, RequestInfo, SettingsError, Store};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The most keys that can be kept: some 100 bytes each.
-pub const ENTRIES_MAX: usize = 100_000_000;
+pub const ENTRIES_MAX: usize = 10_000_000;
+/// The shortest and the longest time for which a selection can be kept.
+pub const TTL_BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 /// How many selections may wait to be written to the store; when it is full, they are kept here alone.
 const QUEUE: usize = 4_096;
 
@@ -22,7 +25,7 @@ const QUEUE: usize = 4_096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caching {
-    /// How long a selection is kept, default 5 min (1 s – 365 days).
+    /// How long a selection is kept, default 5 min (1 ms – 1 day).
     pub ttl: Duration,
     /// What a selection is kept for, default the client's address.
     pub key: KeySource,
@@ -42,8 +45,8 @@ impl Caching {
     /// # Errors
     /// The first value that is not, by its name.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if !(Duration::from_secs(1)..=Duration::from_secs(365 * 86_400)).contains(&self.ttl) {
-            return Err(SettingsError::new("ttl", self.ttl, "must be from 1 s to 365 days"));
+        if !TTL_BOUNDS.contains(&self.ttl) {
+            return Err(SettingsError::new("ttl", self.ttl, "must be from 1 ms to 1 day"));
         }
         if !(1..=ENTRIES_MAX).contains(&self.max_entries) {
             let must = format!("must be from 1 to {ENTRIES_MAX}");

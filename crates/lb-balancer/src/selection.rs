@@ -170,9 +170,26 @@ impl LoadBalancer {
     #[inline]
     pub(crate) fn acquire_here(&self, here: &mut Here) -> Result<Lease, SelectError> {
         #[cfg(feature = "sessions")]
-        if let (Some(sessions), Some(bound)) = (&self.inner.sessions, &mut here.session) {
-            return sessions.acquire(self.pool(), bound, &mut here.cx);
+        if self.inner.sessions.is_some() && here.session.is_some() {
+            return self.acquire_in_session(here);
         }
+        self.pick_here(here)
+    }
+
+    #[cfg(feature = "sessions")]
+    #[inline(never)]
+    fn acquire_in_session(&self, here: &mut Here) -> Result<Lease, SelectError> {
+        let Some(sessions) = &self.inner.sessions else { return self.pick_here(here) };
+        // Apart for a moment, so that the session can be changed while its backend is picked.
+        let Some(mut bound) = here.session.take() else { return self.pick_here(here) };
+        let lease = sessions.acquire(self, &mut bound, here);
+        here.session = Some(bound);
+        lease
+    }
+
+    /// The cache's backend, or the algorithm's.
+    #[inline]
+    pub(crate) fn pick_here(&self, here: &mut Here) -> Result<Lease, SelectError> {
         #[cfg(feature = "cache")]
         if let (Some(cache), Some(cached)) = (&self.inner.cache, &mut here.cached) {
             return cache.acquire(self.pool(), cached, &mut here.cx);
@@ -291,23 +308,34 @@ impl LoadBalancer {
     }
 
     pub(crate) fn explain_here(&self, here: &Here, mut steps: Option<Vec<Step>>) -> Explanation {
-        let _ = &mut steps;
-        let explained = || -> Option<Explanation> {
-            #[cfg(feature = "sessions")]
-            if let (Some(sessions), Some(bound)) = (&self.inner.sessions, &here.session) {
-                return Some(sessions.explain(self.pool(), bound, &here.cx, &mut steps));
-            }
-            #[cfg(feature = "cache")]
-            if let (Some(cache), Some(cached)) = (&self.inner.cache, &here.cached) {
-                return cache.explain(self.pool(), cached, &here.cx, &mut steps);
-            }
-            None
-        };
-        #[cfg(any(feature = "sessions", feature = "cache"))]
-        let mut explained = explained;
-        let mut said = explained().unwrap_or_else(|| self.pool().explain(&here.cx));
+        let mut said = self.explained(here, &mut steps);
         said.steps = steps.unwrap_or_default();
         said
+    }
+
+    fn explained(&self, here: &Here, steps: &mut Option<Vec<Step>>) -> Explanation {
+        #[cfg(feature = "sessions")]
+        if let (Some(sessions), Some(bound)) = (&self.inner.sessions, &here.session) {
+            return sessions.explain(self, bound, here, steps);
+        }
+        self.explain_pick(here, &here.cx, steps)
+    }
+
+    /// What [`pick_here`](Self::pick_here) would do with this context.
+    pub(crate) fn explain_pick(
+        &self,
+        here: &Here,
+        cx: &PickContext<'static>,
+        steps: &mut Option<Vec<Step>>,
+    ) -> Explanation {
+        #[cfg(feature = "cache")]
+        if let (Some(cache), Some(cached)) = (&self.inner.cache, &here.cached)
+            && let Some(said) = cache.explain(self.pool(), cached, cx, steps)
+        {
+            return said;
+        }
+        let _ = (here, steps);
+        self.pool().explain(cx)
     }
 }
 

@@ -5,7 +5,7 @@
 //! does not know, and [`agree`](Sessions::agree) after it, for one that other nodes may be binding at the same time.
 
 use crate::LoadBalancer;
-use crate::selection::{Selection, note};
+use crate::selection::{Here, Selection, note};
 use crate::{SelectOptions, error::SessionError};
 use lb_core::{Bond, Explanation, Lease, PickContext, Pool, Refusal, SelectError, Step};
 use lb_session::{
@@ -130,40 +130,36 @@ impl Sessions {
 
     pub(crate) fn acquire(
         &self,
-        pool: &Pool,
+        lb: &LoadBalancer,
         bound: &mut Bound,
-        cx: &mut PickContext<'static>,
+        here: &mut Here,
     ) -> Result<Lease, SelectError> {
-        let Some(from) = bound.resolved.backend().cloned() else { return self.bind(pool, bound, cx) };
-        let why = match pool.acquire_at(&from, Bond::Session, cx) {
+        let pool = lb.pool();
+        let Some(from) = bound.resolved.backend().cloned() else { return self.bind(lb, bound, here) };
+        let why = match pool.acquire_at(&from, Bond::Session, &here.cx) {
             Ok(lease) => return Ok(lease),
             Err(why) => why,
         };
         match self.consequence(why) {
             Follow::Refuse => Err(SelectError::Bound(why)),
             // What decides between backends does not keep a session away: it came to a limit this moment.
-            Follow::Stay | Follow::Detour => pool.acquire(cx),
+            Follow::Stay | Follow::Detour => pool.acquire(&mut here.cx),
             Follow::Move => {
-                let lease = self.pick(pool, bound, cx)?;
+                let lease = self.pick(lb, bound, here)?;
                 let id = bound.session();
                 let (to, at) = (lease.backend().id().clone(), bound.at);
                 let counts = match &self.shared {
                     None => self.manager.reassign(id, &from, &to, at),
                     Some(shared) => shared.reassign_now(id, &from, &to, at),
                 };
-                Ok(settled(pool, bound, cx, lease, counts))
+                Ok(settled(pool, bound, &here.cx, lease, counts))
             }
         }
     }
 
     /// A session that has no backend gets the one that is picked.
-    fn bind(
-        &self,
-        pool: &Pool,
-        bound: &mut Bound,
-        cx: &mut PickContext<'static>,
-    ) -> Result<Lease, SelectError> {
-        let lease = self.pick(pool, bound, cx)?;
+    fn bind(&self, lb: &LoadBalancer, bound: &mut Bound, here: &mut Here) -> Result<Lease, SelectError> {
+        let lease = self.pick(lb, bound, here)?;
         let (id, to, at) = (bound.session(), lease.backend().id().clone(), bound.at);
         let counts = match &self.shared {
             None => self.manager.assign(id, &to, at),
@@ -171,14 +167,14 @@ impl Sessions {
         };
         // Nobody else knows the id of a new cookie.
         bound.unagreed = self.shared.is_some() && !bound.resolved.fresh;
-        Ok(settled(pool, bound, cx, lease, counts))
+        Ok(settled(lb.pool(), bound, &here.cx, lease, counts))
     }
 
     /// Who is known by address or header is given the same backend by all nodes, also where they share nothing.
-    fn pick(&self, pool: &Pool, bound: &Bound, cx: &mut PickContext<'static>) -> Result<Lease, SelectError> {
-        cx.alike = self.alike(bound);
-        let lease = pool.acquire(cx);
-        cx.alike = None;
+    fn pick(&self, lb: &LoadBalancer, bound: &Bound, here: &mut Here) -> Result<Lease, SelectError> {
+        here.cx.alike = self.alike(bound);
+        let lease = lb.pick_here(here);
+        here.cx.alike = None;
         lease
     }
 
@@ -212,22 +208,22 @@ impl Sessions {
 
     pub(crate) fn explain(
         &self,
-        pool: &Pool,
+        lb: &LoadBalancer,
         bound: &Bound,
-        cx: &PickContext<'static>,
+        here: &Here,
         steps: &mut Option<Vec<Step>>,
     ) -> Explanation {
-        let id = bound.session();
+        let (pool, cx, id) = (lb.pool(), &here.cx, bound.session());
         let name =
             move || if bound.resolved.fresh { "a new session".to_owned() } else { format!("session {id}") };
-        let picked = |cx: &PickContext<'static>| {
+        let picked = |steps: &mut Option<Vec<Step>>| {
             let mut cx = cx.clone();
             cx.alike = self.alike(bound);
-            pool.explain(&cx)
+            lb.explain_pick(here, &cx, steps)
         };
         let Some(backend) = bound.resolved.backend() else {
             note(steps, "session", || format!("{} is bound to whom is picked", name()));
-            return picked(cx);
+            return picked(steps);
         };
         let how = match bound.resolved.source {
             Source::Cookie => ", as its cookie says",
@@ -255,7 +251,7 @@ impl Sessions {
                 said
             }
             Follow::Stay | Follow::Detour => pool.explain(cx),
-            Follow::Move => picked(cx),
+            Follow::Move => picked(steps),
         }
     }
 

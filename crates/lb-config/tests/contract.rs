@@ -21,13 +21,12 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
             );
             refused.push(typed.trim_matches('"'));
         } else {
-            // It shows keys rather than one file: several pools, of which some are only begun, and in one of them what excludes each other.
+            // It shows keys rather than one file: several pools, of which some are only begun.
             let sketched = [
                 "is one too many",
                 "has no backends",
                 "there is no pool \"green\"",
                 "there is no backend",
-                "`caching` does nothing beside `session_affinity`",
                 "`retry_policy` does nothing here",
             ];
             assert!(sketched.iter().any(|s| d.message.contains(s)), "line {}: {}", d.line, d.message);

@@ -122,8 +122,6 @@ f:15:11: error: `storage`: there is no store \"sharde\" under `stores`
     refused(
         "session_affinity = { ttl = \"500ms\" }\ncaching = { ttl = \"2d\", key = \"user\", storage = \"x1\" }",
         "f:9:28: error: `ttl` = 500ms: must be from 1 s to 365 days
-f:10:1: error: `caching` does nothing beside `session_affinity`, which decides first
-  help: remove one of them
 f:10:19: error: `ttl` must be from 1ms to 1d
 f:10:31: error: bad `key` \"user\"
   help: it must be client-ip, header:NAME, cookie:NAME, query:NAME or path

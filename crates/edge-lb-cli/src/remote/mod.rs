@@ -75,7 +75,10 @@ pub(crate) fn backend(command: &BackendCommand) -> Result<(), Failure> {
                         None | Some(0) => String::new(),
                         Some(n) => format!("; {n} sessions were still on it and go elsewhere from now on"),
                     };
-                    say(&format!("{}: drains on; {left} requests are still in flight{moved}", target.backend))?;
+                    say(&format!(
+                        "{}: drains on; {left} requests are still in flight{moved}",
+                        target.backend
+                    ))?;
                     Err(Failure::Said(1))
                 }
             }

@@ -199,3 +199,32 @@ fn an_explanation_agrees_with_the_pick_and_changes_nothing() {
         }
     }
 }
+
+#[cfg(feature = "cache")]
+#[test]
+fn the_cache_chooses_for_new_sessions() {
+    let lb = LoadBalancer::builder()
+        .seed(7)
+        .session_affinity(SessionAffinity::cookie())
+        .caching(lb_balancer::Caching::default())
+        .backends(["a", "b", "c"].map(backend))
+        .build()
+        .unwrap();
+    let new_client = || {
+        let request = RequestInfo::from_ip([192, 0, 2, 1].into());
+        let said = lb.explain(&request, &SelectOptions::default());
+        let lease = lb.select_backend(&request, &SelectOptions::default()).unwrap();
+        let id = lease.backend().id().clone();
+        assert_eq!(said.picked.as_ref(), Some(&id), "{said}");
+        lease.complete(OK);
+        id
+    };
+    let first = new_client();
+    assert!((0..9).all(|_| new_client() == first), "each has another session, and all have one address");
+    assert_eq!(lb.session_manager().unwrap().session_stats().total, 10);
+    let stats = lb.cache_stats().unwrap();
+    assert_eq!((stats.hits, stats.misses, stats.moved), (9, 1, 0));
+    lb.pool().set_draining(&first, true).unwrap();
+    assert_ne!(new_client(), first);
+    assert_eq!(lb.cache_stats().unwrap().moved, 1);
+}

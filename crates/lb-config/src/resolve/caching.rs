@@ -11,13 +11,8 @@ const TTL_MIN: Duration = Duration::from_millis(1);
 const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 const ENTRIES_MAX: u32 = 10_000_000;
 
-/// `None` where it is switched off. `sessions`: the pool has some; `chooses`: its algorithm, where that is known.
-pub(super) fn caching(
-    r: &Reader<'_>,
-    known: &Known<'_>,
-    sessions: bool,
-    chooses: Option<&Algorithm>,
-) -> Option<Caching> {
+/// `None` where it is switched off. `chooses`: the pool's algorithm, where that is known.
+pub(super) fn caching(r: &Reader<'_>, known: &Known<'_>, chooses: Option<&Algorithm>) -> Option<Caching> {
     let mut c = Caching::default();
     set(&mut c.ttl, r.field("ttl").duration_within(TTL_MIN..=TTL_MAX));
     set(&mut c.key, algorithm::key(&r.field("key")));
@@ -25,10 +20,6 @@ pub(super) fn caching(
     set(&mut c.storage, known.storage(&r.field("storage")));
     if !r.enabled() {
         return None;
-    }
-    if sessions {
-        let message = "`caching` does nothing beside `session_affinity`, which decides first";
-        r.sink.error(r.span, message).help("remove one of them");
     }
     if let Some(chooses) = chooses.filter(|a| algorithm::hashes(a)) {
         let name = chooses.name();

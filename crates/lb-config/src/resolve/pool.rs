@@ -215,7 +215,6 @@ pub(super) fn exchange_of_all(r: &Reader<'_>, pool: &mut Pool) {
 fn keeping(r: &Reader<'_>, pool: &mut Pool, known: &Known<'_>, settled: bool) {
     let section = r.field("session_affinity").table();
     pool.session_affinity = section.and_then(|t| Some(session::affinity(&t, known)).filter(|_| t.enabled()));
-    let sessions = pool.session_affinity.is_some();
     let algorithm = settled.then_some(&pool.settings.algorithm);
-    pool.caching = r.field("caching").table().and_then(|t| caching::caching(&t, known, sessions, algorithm));
+    pool.caching = r.field("caching").table().and_then(|t| caching::caching(&t, known, algorithm));
 }

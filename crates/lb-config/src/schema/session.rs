@@ -123,8 +123,8 @@ pub(super) static COOKIE_OPTIONS: Section = Section {
 
 pub(super) static CACHING: Section = Section {
     path: "pools.NAME.caching",
-    doc: "A cache of selections: who has the same key gets the backend that was chosen last, while it is usable. Not with \
-          `session_affinity`, nor with `ip-hash`, `maglev`, `ring-hash` and `rendezvous`. `caching = {}` is enough. When absent: there is none.",
+    doc: "A cache of selections: who has the same key gets the backend that was chosen last, while it is usable. With `session_affinity` \
+          it chooses for new sessions. Not with `ip-hash`, `maglev`, `ring-hash` or `rendezvous`. `caching = {}` is enough. When absent: there is none.",
     keys: &[
         Key::built("enabled", "boolean", ON, set("enabled = false"), ENABLED_DOC),
         Key::built(
