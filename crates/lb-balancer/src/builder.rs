@@ -217,7 +217,7 @@ impl LoadBalancerBuilder {
         self
     }
 
-    /// Where time comes from; by default the operating system's monotonic clock.
+    /// Where time comes from; by default the process's monotonic clock. Balancers that work together (regions) need the same.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
@@ -277,7 +277,7 @@ impl LoadBalancerBuilder {
         let sessions = sessions.transpose()?;
         #[cfg(feature = "cache")]
         let cache = cache.transpose()?;
-        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::process()));
         let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
         #[cfg(feature = "faults")]
         let faults = Faults::new(self.circuit_breaker, self.outlier_detection.take(), clock.now())
@@ -333,7 +333,7 @@ impl LoadBalancerBuilder {
             return Err(BuildError::OverRegions { pool: self.name, what });
         }
         let regional = std::mem::take(&mut self.places).regional(&self.name)?;
-        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::process()));
         let pool = Pool::new(PoolSettings::default(), vec![], clock)
             .map_err(|error| BuildError::Pool { pool: self.name.clone(), error })?;
         Ok(self.finish(pool, Parts { regional: Some(regional), ..Parts::default() }))

@@ -90,18 +90,23 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Nanos;
 }
 
-/// The operating system's monotonic clock, counted from when the first of them was made in this process: all of them agree.
+/// The operating system's monotonic clock, counted from this value's creation.
 #[cfg(feature = "std-clock")]
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock(std::time::Instant);
 
 #[cfg(feature = "std-clock")]
 impl SystemClock {
-    /// The process's clock.
+    /// A clock whose origin is now.
     #[allow(clippy::disallowed_methods)] // the one place that reads the clock
     pub fn new() -> Self {
-        static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-        Self(*ORIGIN.get_or_init(std::time::Instant::now))
+        Self(std::time::Instant::now())
+    }
+
+    /// The clock of this process: always the same, so that what is made apart can be compared.
+    pub fn process() -> Self {
+        static CLOCK: std::sync::OnceLock<SystemClock> = std::sync::OnceLock::new();
+        *CLOCK.get_or_init(Self::new)
     }
 }
 

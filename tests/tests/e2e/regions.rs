@@ -163,3 +163,33 @@ fn an_address_is_placed_by_a_file_and_by_an_override() {
     );
     assert_eq!(admin(&lb, "GET", "/api/v1/geo/here").status(), 422);
 }
+
+#[test]
+fn a_database_is_replaced_while_it_runs_and_a_bad_file_leaves_the_old_one() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/lb-geo/tests/data");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("geo.mmdb");
+    std::fs::copy(format!("{data}/GeoIP2-Country-Test.mmdb"), &file).unwrap();
+    let backend = Backend::start("a");
+    let text = format!(
+        "{HEAD}[geo]\ndatabase = {{ type = \"maxmind\", path = \"{}\" }}\n[[pools.main.backends]]\nid = \"a\"\nurl = \"{}\"\n",
+        file.display(),
+        backend.url()
+    );
+    let lb = EdgeLb::with_config(text);
+    let place = || -> serde_json::Value {
+        let text = admin(&lb, "GET", "/api/v1/geo/81.2.69.142").text();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["location"].take()
+    };
+    let replace = |bytes: &[u8]| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    assert_eq!((&place()["country"], &place()["city"]), (&"GB".into(), &serde_json::Value::Null));
+    replace(b"no database");
+    eventually(SOON, "it says that the file is bad", || lb.stderr().contains("the old one stays"));
+    assert_eq!(place()["country"], "GB");
+    replace(&std::fs::read(format!("{data}/GeoIP2-City-Test.mmdb")).unwrap());
+    eventually(SOON, "it answers from the new one", || place()["city"] == "London");
+}

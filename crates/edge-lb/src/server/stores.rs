@@ -37,7 +37,7 @@ impl std::fmt::Debug for Stores {
 impl Stores {
     /// Opens them. Nothing is connected yet; connections live on the current runtime.
     pub(super) fn open(configured: BTreeMap<String, lb_config::Store>) -> Result<Self, AssembleError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::process());
         let open = |(name, store): (String, lb_config::Store)| {
             let wrong = |error| AssembleError::Store { store: name.clone(), error };
             let opened = match store {

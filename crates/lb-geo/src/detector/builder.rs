@@ -278,7 +278,7 @@ impl GeoDetectorBuilder {
 
 #[cfg(feature = "std-clock")]
 fn system_clock() -> Result<Arc<dyn Clock>, GeoError> {
-    Ok(Arc::new(lb_types::SystemClock::new()))
+    Ok(Arc::new(lb_types::SystemClock::process()))
 }
 
 #[cfg(not(feature = "std-clock"))]
