@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod demo;
 mod failure;
+mod geo;
 mod limits;
 mod logging;
 mod remote;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Breaker(args) => remote::breaker(&args),
         Command::Backend(command) => remote::backend(&command),
         Command::Sessions(command) => remote::sessions(&command),
+        Command::Geo(args) => geo::geo(args),
         Command::Completions { shell } => completions(shell),
     };
     match done {

@@ -98,6 +98,11 @@ impl Location {
         self.coordinates.or_else(|| self.country.map(Country::centroid))
     }
 
+    /// It says where, be it roughly: in which country or continent, or at which coordinates.
+    pub fn has_place(&self) -> bool {
+        self.country.is_some() || self.continent.is_some() || self.coordinates.is_some()
+    }
+
     /// Nothing at all is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -249,6 +254,17 @@ pub enum Why {
     Reserved,
     /// Nobody who was asked knows it.
     NotInDatabase,
+}
+
+impl Why {
+    /// A short stable name: `private`, `reserved`, `not-in-database`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Reserved => "reserved",
+            Self::NotInDatabase => "not-in-database",
+        }
+    }
 }
 
 impl fmt::Display for Why {

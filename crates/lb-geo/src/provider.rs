@@ -127,7 +127,7 @@ impl Chain {
         for provider in &self.providers {
             match provider.locate_now(ip) {
                 None => return true,
-                Some(answer) if answer.location().is_some_and(places) => return false,
+                Some(answer) if answer.location().is_some_and(Location::has_place) => return false,
                 Some(_) => {}
             }
         }
@@ -163,7 +163,7 @@ impl Provider for Chain {
     /// None if somebody would have to be waited for and nobody else places the address.
     fn locate_now(&self, ip: IpAddr) -> Option<Answer> {
         let now = self.now(ip);
-        (now.settled || now.answer.location().is_some_and(places)).then_some(now.answer)
+        (now.settled || now.answer.location().is_some_and(Location::has_place)).then_some(now.answer)
     }
 
     fn locate(&self, ip: IpAddr) -> BoxFuture<'_, Result<Answer, GeoError>> {
@@ -184,11 +184,6 @@ impl Provider for Chain {
     }
 }
 
-/// It says where, be it roughly.
-fn places(location: &Location) -> bool {
-    location.country.is_some() || location.continent.is_some() || location.coordinates.is_some()
-}
-
 /// What was heard so far.
 #[derive(Default)]
 struct Heard {
@@ -205,7 +200,7 @@ impl Heard {
                 false
             }
             Answer::Found(location) => {
-                let enough = places(&location);
+                let enough = location.has_place();
                 self.found = Some(match self.found.take() {
                     None => location,
                     Some(before) => Arc::new(filled(&before, &location)),

@@ -16,6 +16,7 @@ mod fault_matrix;
 mod fault_panic;
 mod fault_slow_start;
 mod fault_storm;
+mod geo_cli;
 mod headers;
 mod health;
 mod hedge;

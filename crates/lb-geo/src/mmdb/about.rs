@@ -22,6 +22,8 @@ pub struct About {
     pub bytes: u64,
     /// It is mapped into memory, not read.
     pub mapped: bool,
+    /// Its licence, where this crate knows it: of the built-in database. Any other's is between its publisher and its user.
+    pub licence: Option<&'static str>,
     /// Whom its licence demands to name beside it, and what to know of its quality; where this crate knows.
     pub attribution: Option<&'static str>,
 }

@@ -29,6 +29,7 @@ fn load() -> Result<Arc<Loaded>, GeoError> {
         .decode_all_to_vec(PACKED, &mut bytes)
         .map_err(|e| GeoError::Damaged { source_name: NAME.to_owned(), reason: e.to_string() })?;
     let mut loaded = Loaded::from_bytes(NAME.to_owned(), bytes, None)?;
+    loaded.about.licence = Some("CC0-1.0; statistics of the NRO: CC BY 4.0");
     loaded.about.attribution = Some(ATTRIBUTION);
     Ok(Arc::new(loaded))
 }

@@ -95,6 +95,7 @@ impl Loaded {
             ip_version: metadata.ip_version,
             bytes: size,
             mapped,
+            licence: None,
             attribution: None,
         };
         let loaded = Self { bytes, about, path };

@@ -1,7 +1,7 @@
 //! Databases in MaxMind's format (`.mmdb`), whoever made them.
 //!
 //! A binary trie from addresses to records; its specification is at <https://maxmind.github.io/MaxMind-DB/>. A look-up walks at most 128
-//! nodes, decodes one record and allocates the answer: 0.15 µs of a country, 1.5 µs of a city (`examples/geo_bench.rs`).
+//! nodes, decodes one record and allocates the answer: 0.15 µs of a country, 1 µs of a city (`examples/geo_bench.rs`).
 
 mod about;
 #[cfg(feature = "geo-data")]
