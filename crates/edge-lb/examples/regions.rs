@@ -27,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         RegionSettings::new("eu-west").continents(["EU"]).coordinates(53.3, -6.3),
         RegionSettings::new("ap-east").continents(["AS"]).coordinates(35.7, 139.7),
     ];
-    let mut global =
-        LoadBalancer::builder().name("global").geo_detector(detector).fallback_region("us-east");
+    let mut global = LoadBalancer::builder().name("global").geo_detector(detector).fallback_region("us-east");
     for region in regions {
         let name = region.name.clone();
         let regional = LoadBalancer::builder()

@@ -117,7 +117,12 @@ async fn an_explanation_tells_of_session_and_region() {
     let pools = vec![("web".into(), lb.clone()), ("world".into(), world)];
     let s = Served::with(pools, |state| state.entry("web").geo(detector()));
     let cases = [
-        (json!({ "session": ada.to_string() }), "web-1", Value::Null, format!("session {ada} stays on web-1")),
+        (
+            json!({ "session": ada.to_string() }),
+            "web-1",
+            Value::Null,
+            format!("session {ada} stays on web-1"),
+        ),
         (json!({ "headers": { "x-user": "ada" } }), "web-1", Value::Null, "stays on web-1".into()),
         (
             json!({ "session": grace.to_string() }),
@@ -125,7 +130,12 @@ async fn an_explanation_tells_of_session_and_region() {
             Value::Null,
             "is bound to web-2, which may not take it: unhealthy: it moves".into(),
         ),
-        (json!({ "pool": "world", "client_ip": "10.1.2.3" }), "eu", json!("eu-west"), "10.1.2.3: Berlin".into()),
+        (
+            json!({ "pool": "world", "client_ip": "10.1.2.3" }),
+            "eu",
+            json!("eu-west"),
+            "10.1.2.3: Berlin".into(),
+        ),
         (json!({ "pool": "world", "client_ip": "192.0.2.1" }), "us", json!("us-east"), "unknown: ".into()),
         (
             json!({ "pool": "world", "client_ip": "10.1.2.3", "location": { "region": "US-CA" } }),
@@ -153,7 +163,11 @@ async fn an_address_is_placed_or_it_is_said_why_not() {
     let (lb, _held) = example();
     let s = Served::with(vec![("web".into(), lb)], |state| state.geo(detector()));
     let berlin = parsed(&s.get("/api/v1/geo/10.1.2.3").await);
-    assert_eq!((&berlin["location"]["city"], &berlin["unknown"]), (&json!("Berlin"), &Value::Null), "{berlin}");
+    assert_eq!(
+        (&berlin["location"]["city"], &berlin["unknown"]),
+        (&json!("Berlin"), &Value::Null),
+        "{berlin}"
+    );
     let nobody = parsed(&s.get("/api/v1/geo/2001:db8::1").await);
     assert_eq!(nobody["location"], Value::Null);
     assert!(nobody["unknown"].is_string(), "{nobody}");
