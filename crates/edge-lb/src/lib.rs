@@ -46,8 +46,8 @@
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
-//! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `proxy` (the
-//! proxy inside a server of your own).
+//! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `regions` (a
+//! balancer for each region, and one over them), `proxy` (the proxy inside a server of your own).
 
 #[cfg(feature = "server")]
 mod server;

@@ -3,10 +3,13 @@
 //! `UPDATE_DOCS=1 cargo test -p lb-admin documented` writes the answers into the page.
 
 use crate::exposition::parse;
-use crate::support::{Served, example, fail};
-use lb_types::{AgentSink, HealthSink};
+use crate::support::{Served, backend, detector, example, fail};
+use lb_balancer::{Caching, LoadBalancer, SelectOptions, SessionAffinity, SharingSettings};
+use lb_store::{MemorySettings, MemoryStore};
+use lb_types::{AgentSink, HealthSink, ManualClock, RequestInfo};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const ASK: &str = "$ curl -s http://127.0.0.1:9900";
 const ORDER: &str = "$ curl -s -X ";
@@ -15,10 +18,19 @@ fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/admin-api.md")
 }
 
+/// A body with one moment for when sessions began: they do so by the system's clock.
+fn timeless(body: &str) -> String {
+    let line = |l: &str| match l.split_once("\"created\": ") {
+        Some((indent, _)) => format!("{indent}\"created\": 1764000000,\n"),
+        None => format!("{l}\n"),
+    };
+    body.lines().map(line).collect()
+}
+
 #[tokio::test]
 async fn every_example_is_what_the_server_answers() {
     let (lb, _held) = example();
-    let s = Served::of(vec![("web".into(), lb)]);
+    let s = Served::with(vec![("web".into(), lb)], |state| state.entry("web").geo(detector()));
     let written = std::fs::read_to_string(page()).unwrap();
     let (mut right, mut asked) = (String::new(), 0);
     let mut lines = written.lines();
@@ -35,7 +47,7 @@ async fn every_example_is_what_the_server_answers() {
             }
             _ => continue,
         };
-        right += &answer.body;
+        right += &timeless(&answer.body);
         asked += 1;
         // What the page has there now.
         let end = lines.by_ref().find(|l| l.starts_with("```"));
@@ -50,6 +62,24 @@ async fn every_example_is_what_the_server_answers() {
     }
 }
 
+/// A pool with sessions by cookie in a store, and one with a selection cache; each has had a request, and what it presented was ignored.
+fn keeping() -> [LoadBalancer; 2] {
+    let store = MemoryStore::new(MemorySettings::new(), Arc::new(ManualClock::default())).unwrap();
+    let shop = LoadBalancer::builder()
+        .name("shop")
+        .backend(backend("shop-1", 9003))
+        .session_affinity(SessionAffinity::cookie())
+        .session_store(Arc::new(store), SharingSettings::new());
+    let cached = LoadBalancer::builder().name("cached").backend(backend("cached-1", 9004));
+    let both = [shop, cached.caching(Caching::default())].map(|b| b.build().unwrap());
+    let headers = [("Cookie", "LB_SESSION=AAAA")];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::from_ip([192, 0, 2, 1].into()) };
+    for lb in &both {
+        drop(lb.select_backend(&request, &SelectOptions::default()).unwrap());
+    }
+    both
+}
+
 #[tokio::test]
 async fn every_metric_is_in_the_table_with_its_type_and_labels() {
     let (lb, _held) = example();
@@ -57,7 +87,8 @@ async fn every_metric_is_in_the_table_with_its_type_and_labels() {
     while lb.discovery_status()[0].successes == 0 {
         tokio::task::yield_now().await;
     }
-    let s = Served::of(vec![("web".into(), lb.clone())]);
+    let [shop, cached] = keeping();
+    let s = Served::of(vec![("web".into(), lb.clone()), ("shop".into(), shop), ("cached".into(), cached)]);
     // So that everything that can happen has.
     lb.pool().set_healthy(&"web-2".into(), true);
     lb.pool().agent_report(&"web-2".into(), "90%".parse().unwrap());

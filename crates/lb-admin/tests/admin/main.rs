@@ -5,5 +5,6 @@ mod answers;
 mod documented;
 mod exposition;
 mod metrics;
+mod sessions;
 mod steer;
 mod support;

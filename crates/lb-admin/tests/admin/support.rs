@@ -1,8 +1,12 @@
 //! A small HTTP client, and the state that the documentation's examples show.
 
 use lb_admin::{AdminServer, AdminState};
-use lb_balancer::{BreakerSettings, LoadBalancer, OutlierDetection, SelectOptions, StaticList};
-use lb_types::{Backend, FailureKind, HealthSink, ManualClock, Nanos, Outcome, RequestInfo};
+use lb_balancer::geography::{Location, Overrides};
+use lb_balancer::session::SessionId;
+use lb_balancer::{
+    BreakerSettings, GeoDetector, LoadBalancer, OutlierDetection, SelectOptions, SessionAffinity, StaticList,
+};
+use lb_types::{Backend, BackendId, FailureKind, HealthSink, ManualClock, Nanos, Outcome, RequestInfo};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -98,7 +102,25 @@ pub(crate) fn fail(lb: &LoadBalancer, id: &str) {
     lb.maintain();
 }
 
-/// The pool of the documentation: six answers, one failure, one request in flight, one backend that fails its checks.
+/// A database of one office: 10.1.0.0/16 is in Berlin.
+pub(crate) fn detector() -> GeoDetector {
+    let mut overrides = Overrides::new();
+    let berlin = Location::parse(Some("DE"), Some("DE-BE"), Some("Berlin")).unwrap();
+    overrides.add("10.1.0.0/16", berlin).unwrap();
+    GeoDetector::builder().overrides(overrides).build().unwrap()
+}
+
+/// Binds the session of who sends this `X-User` to a backend, with no request made.
+pub(crate) fn bind(lb: &LoadBalancer, user: &str, backend: &str) -> SessionId {
+    let (manager, at) = (lb.session_manager().unwrap(), lb.moment());
+    let headers = [("X-User", user)];
+    let request = RequestInfo { headers: &headers, ..RequestInfo::default() };
+    let id = manager.resolve(&request, || SessionId::from_random(0), at).session.unwrap();
+    manager.assign(id, &BackendId::from(backend), at);
+    id
+}
+
+/// The pool of the documentation: six answers, one failure, one request in flight, one backend that fails its checks, two sessions.
 pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
     let lb = LoadBalancer::builder()
         .name("web")
@@ -107,6 +129,7 @@ pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
         .discover(StaticList::default())
         .circuit_breaker(BreakerSettings::default())
         .outlier_detection(OutlierDetection::default())
+        .session_affinity(SessionAffinity::header("X-User"))
         .clock(Arc::new(ManualClock::default()))
         .seed(1)
         .build()
@@ -116,5 +139,7 @@ pub(crate) fn example() -> (LoadBalancer, lb_balancer::Lease) {
     let pick = || lb.select_backend(&RequestInfo::default(), &SelectOptions::default()).unwrap();
     pick().complete(Outcome::Failure { kind: FailureKind::Reset, after: Nanos::from_millis(1) });
     let held = pick();
+    bind(&lb, "ada", "web-1");
+    bind(&lb, "grace", "web-2");
     (lb, held)
 }
