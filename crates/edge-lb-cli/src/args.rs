@@ -149,7 +149,7 @@ pub(crate) struct AdminArgs {
 
 /// Show the pools and backends of an edge-lb that runs, and why one gets no requests
 ///
-/// Exit codes: 0 every pool has a usable backend, 1 one has none, or nobody answers.
+/// Exit codes: 0 the pool that requests come to (or the one that is named) has a usable backend, 1 it has none, or nobody answers.
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     /// This pool only
@@ -206,6 +206,10 @@ pub(crate) struct ExplainArgs {
     /// Its subdivision: US-CA
     #[arg(long, value_name = "CODE")]
     pub(crate) region: Option<String>,
+
+    /// Its city
+    #[arg(long, value_name = "NAME")]
+    pub(crate) city: Option<String>,
 
     /// The session's id, instead of what the request is recognised by
     #[arg(long, value_name = "ID")]

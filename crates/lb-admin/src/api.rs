@@ -91,7 +91,10 @@ async fn scrape(State(state): Shared) -> Response {
 }
 
 async fn pools(State(state): Shared) -> Response {
-    ok(&Pools { pools: state.pools.iter().map(|(name, lb)| PoolSummary::of(name, lb)).collect() })
+    ok(&Pools {
+        entry: state.entry.clone(),
+        pools: state.pools.iter().map(|(name, lb)| PoolSummary::of(name, lb)).collect(),
+    })
 }
 
 async fn pool(State(state): Shared, Path(name): Path<String>) -> Response {

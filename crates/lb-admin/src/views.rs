@@ -22,6 +22,8 @@ impl Version {
 
 #[derive(Serialize)]
 pub(crate) struct Pools {
+    /// The pool that requests come to; `null` where nobody has said.
+    pub(crate) entry: Option<String>,
     pub(crate) pools: Vec<PoolSummary>,
 }
 

@@ -36,6 +36,16 @@ const COUNT_AGAIN: Duration = Duration::from_secs(1);
 
 impl LoadBalancer {
     #[cfg(feature = "sessions")]
+    fn keeps_sessions(&self) -> bool {
+        self.session_manager().is_some()
+    }
+
+    #[cfg(not(feature = "sessions"))]
+    fn keeps_sessions(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "sessions")]
     fn sessions_left(&self, id: &BackendId) -> usize {
         self.sessions_on(id)
     }
@@ -68,7 +78,8 @@ impl LoadBalancer {
                 (sessions, counted) = (self.sessions_left(id), now);
             }
             if (remaining == 0 && sessions == 0) || waited >= grace {
-                if sessions > 0 {
+                // Cookies of sessions that only other nodes know, or this one before a restart, must not bring anybody back.
+                if self.keeps_sessions() {
                     self.pool().apply(vec![Change::Drained(id.clone())])?;
                 }
                 return Ok(DrainReport { id: id.clone(), remaining, sessions, waited });

@@ -227,6 +227,17 @@ impl LoadBalancer {
         true
     }
 
+    /// Has this request a session here whose backend may be had, or that may go nowhere else?
+    #[cfg(feature = "geo")]
+    pub(crate) fn is_at_home(&self, here: &Here) -> bool {
+        #[cfg(feature = "sessions")]
+        if let (Some(sessions), Some(bound)) = (&self.inner.sessions, &here.session) {
+            return sessions.is_at_home(self.pool(), bound, &here.cx);
+        }
+        let _ = here;
+        false
+    }
+
     /// The balancers that give leases: this one, or with `geo-aware` each region's, in the regions' order.
     pub fn leaves(&self) -> &[LoadBalancer] {
         #[cfg(feature = "geo")]

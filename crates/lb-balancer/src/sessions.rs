@@ -128,6 +128,12 @@ impl Sessions {
         self.is_strict() && bound.resolved.backend().is_some()
     }
 
+    /// It has a backend that may be had, or is tied to one.
+    pub(crate) fn is_at_home(&self, pool: &Pool, bound: &Bound, cx: &PickContext<'static>) -> bool {
+        let Some(backend) = bound.resolved.backend() else { return false };
+        self.is_strict() || pool.snapshot().look_at(backend, Bond::Session, cx).is_ok()
+    }
+
     pub(crate) fn acquire(
         &self,
         lb: &LoadBalancer,

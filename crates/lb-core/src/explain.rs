@@ -33,7 +33,7 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Step {
-    /// What about: `client`, `location`, `region`, `session`, `cache`.
+    /// What about: `location`, `region`, `pool`, `session`, `cache`.
     pub about: &'static str,
     /// What, and why.
     pub what: String,

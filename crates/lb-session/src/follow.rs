@@ -30,7 +30,7 @@ pub enum Follow {
 ///
 /// | standing | | `strict` |
 /// |---|---|---|
-/// | usable; draining, weight 0, backup, another priority, over its bounded load | stay | stay |
+/// | usable; draining, weight 0, backup, another priority or region, over its bounded load | stay | stay |
 /// | at its connection limit, tried already, excluded by the caller | detour | refuse |
 /// | gone, unhealthy, ejected, breaker open, disabled, in maintenance, not in the subset | move | refuse |
 ///
@@ -45,6 +45,7 @@ pub const fn follow(standing: Standing, strict: bool) -> Follow {
             | Exclusion::ZeroWeight
             | Exclusion::Backup
             | Exclusion::OtherPriority
+            | Exclusion::OtherRegion
             | Exclusion::OverLoaded => return Follow::Stay,
             Exclusion::ConnectionLimit | Exclusion::AlreadyTried | Exclusion::Excluded => Follow::Detour,
             // Unhealthy, ejected, open, disabled, maintenance, subset, and whatever reason there will be.
@@ -62,10 +63,10 @@ mod tests {
     fn each_reason_has_its_consequence() {
         use Exclusion::{
             AlreadyTried, Backup, BreakerOpen, ConnectionLimit, Disabled, Draining, Ejected, Excluded,
-            Maintenance, NotInSubset, OtherPriority, OverLoaded, Unhealthy, ZeroWeight,
+            Maintenance, NotInSubset, OtherPriority, OtherRegion, OverLoaded, Unhealthy, ZeroWeight,
         };
         for (reasons, expected) in [
-            (&[Draining, ZeroWeight, Backup, OtherPriority, OverLoaded][..], Follow::Stay),
+            (&[Draining, ZeroWeight, Backup, OtherPriority, OtherRegion, OverLoaded][..], Follow::Stay),
             (&[ConnectionLimit, AlreadyTried, Excluded], Follow::Detour),
             (&[Unhealthy, Ejected, BreakerOpen, Disabled, Maintenance, NotInSubset], Follow::Move),
         ] {

@@ -109,8 +109,8 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Failure> {
         ("session", args.session.clone()),
     ];
     ask.extend(optional.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.into()))));
-    if args.country.is_some() || args.region.is_some() {
-        let place = json!({ "country": args.country, "region": args.region });
+    if args.country.is_some() || args.region.is_some() || args.city.is_some() {
+        let place = json!({ "country": args.country, "region": args.region, "city": args.city });
         ask.insert("location".into(), place);
     }
     let said = Admin::new(args.admin.admin).ask("POST", "/api/v1/explain", Some(&ask.into()))?;

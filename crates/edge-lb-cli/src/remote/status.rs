@@ -7,14 +7,16 @@ use crate::failure::Failure;
 use crate::style::Style;
 use serde_json::Value;
 
-/// Prints each pool's table; exit code 1 if a pool has no usable backend.
+/// Prints each pool's table; exit code 1 if the pool that is asked for, or that requests come to, has no usable backend.
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
     let admin = Admin::new(args.admin.admin);
-    let names = match &args.pool {
-        Some(name) => vec![name.clone()],
+    let (names, entry) = match &args.pool {
+        Some(name) => (vec![name.clone()], None),
         None => {
-            let pools = admin.ask("GET", "/api/v1/pools", None)?;
-            pools["pools"].as_array().into_iter().flatten().map(|p| text(p, "name").to_owned()).collect()
+            let answer = admin.ask("GET", "/api/v1/pools", None)?;
+            let pools = answer["pools"].as_array().into_iter().flatten();
+            let names: Vec<_> = pools.map(|p| text(p, "name").to_owned()).collect();
+            (names, answer["entry"].as_str().map(str::to_owned))
         }
     };
     let pools: Vec<Value> = names
@@ -28,7 +30,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
         let tables: Vec<String> = pools.iter().map(|p| table(p, style)).collect();
         say(&tables.join("\n\n"))?;
     }
-    if pools.iter().all(|p| p["usable"] == true) { Ok(()) } else { Err(Failure::Said(1)) }
+    // As for readiness: of a region's pool that is down the others take over.
+    let counts = |pool: &Value| entry.as_ref().is_none_or(|entry| entry == text(pool, "name"));
+    if pools.iter().all(|p| !counts(p) || p["usable"] == true) { Ok(()) } else { Err(Failure::Said(1)) }
 }
 
 fn number(value: &Value, key: &str) -> u64 {
@@ -58,6 +62,14 @@ fn table(pool: &Value, style: Style) -> String {
     );
     let mut lines = vec![title];
     lines.extend(notes.into_iter().map(|n| format!("  {n}")));
+    if let Some(regions) = pool["regions"].as_object() {
+        lines.extend(
+            regions.iter().map(|(region, pool)| {
+                format!("  region {region}: pool {}", pool.as_str().unwrap_or_default())
+            }),
+        );
+        return lines.join("\n");
+    }
     let backends: Vec<&Value> = pool["backends"].as_array().into_iter().flatten().collect();
     let widest = backends.iter().map(|b| text(b, "id").chars().count()).max().unwrap_or_default().max(7);
     lines.push(style.dim(&format!(

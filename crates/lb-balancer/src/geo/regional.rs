@@ -97,9 +97,9 @@ impl Regional {
         for (at, (&region, capacity)) in order.iter().zip(capacities()).enumerate() {
             if left < capacity {
                 if at > 0 {
-                    let name = self.leaves[usize::from(region)].name();
+                    let name = self.map.names().nth(usize::from(region)).unwrap_or_default();
                     note(steps, "region", || {
-                        format!("this client goes on to pool {name}: those before it are not well enough")
+                        format!("this client goes on to {name}: those before it are not well enough")
                     });
                 }
                 return usize::from(region);
@@ -130,7 +130,19 @@ impl Regional {
         // The same clients spill over each time, so that they keep their backends there.
         let point = lb_core::hash_source(&lb_types::KeySource::ClientIp, request).unwrap_or(random);
         let leaf = self.first(&order, point, steps);
-        let here = self.leaves[leaf].here(leaf, request, options, steps);
+        let own = order.first().map_or(leaf, |&r| usize::from(r));
+        let here = match leaf == own {
+            true => None,
+            // Who has a session in his region does not spill over while its backend may be had.
+            false => Some(self.leaves[own].here(own, request, options, &mut steps.is_some().then(Vec::new))),
+        };
+        let here = match here.filter(|here| self.leaves[own].is_at_home(here)) {
+            Some(here) => {
+                note(steps, "region", || "but it has a session in its own region, and stays".to_owned());
+                here
+            }
+            None => self.leaves[leaf].here(leaf, request, options, steps),
+        };
         let elsewhere = Elsewhere { order, parked: vec![] };
         Selection { here, elsewhere: Some(Box::new(elsewhere)) }
     }
@@ -225,11 +237,13 @@ impl Regional {
         for round in [Round::Usable, Round::Any] {
             for leaf in self.walk(own, &order, round) {
                 let lb = &self.leaves[leaf];
+                let mut so_far = steps.clone();
+                note(&mut so_far, "pool", || lb.name().to_owned());
                 let mut said = if leaf == own {
-                    lb.explain_here(&s.here, steps.clone())
+                    lb.explain_here(&s.here, so_far)
                 } else {
                     let here = Here::plain(leaf, PickContext::new(s.here.cx.now, random));
-                    lb.explain_here(&here, steps.clone())
+                    lb.explain_here(&here, so_far)
                 };
                 said.region = self.map.names().nth(leaf).map(str::to_owned);
                 let bound = said.error.is_some() && !lb.may_leave(&s.here);

@@ -191,3 +191,36 @@ fn the_root_adds_up_and_is_changed_by_its_regions_alone() {
         "pool \"g\" has regional balancers, and backends: that belongs to the regional balancers"
     );
 }
+
+#[cfg(feature = "sessions")]
+#[test]
+fn who_has_a_session_in_his_region_does_not_spill_over() {
+    use lb_balancer::SessionAffinity;
+    let mut root = LoadBalancer::builder().seed(3).geo_detector(detector()).fallback_region("us-east");
+    for region in regions() {
+        let backends = names(&region.name).map(|id| backend(id.as_str()));
+        let lb = LoadBalancer::builder().name(region.name.clone()).seed(5).backends(backends);
+        root = root.regional_balancer(region, lb.session_affinity(SessionAffinity::new()).build().unwrap());
+    }
+    let lb = root.build().unwrap();
+    let mut options = SelectOptions::default();
+    options.location = Some(Answer::from(Location::of_country("DE".parse().unwrap())));
+    let of = |n: u32| {
+        let request = RequestInfo::from_ip(IpAddr::V4((0x0b00_0000 + n).into()));
+        let said = lb.explain(&request, &options);
+        let lease = lb.select_backend(&request, &options).unwrap();
+        let id = lease.backend().id().clone();
+        assert_eq!(said.picked.as_ref(), Some(&id), "{said}");
+        lease.complete(OK);
+        id
+    };
+    let first: Vec<_> = (0..200).map(of).collect();
+    let failing = names("eu-west")[0].clone();
+    lb.leaves()[1].pool().set_healthy(&failing, false);
+    for (n, before) in (0..200).zip(&first) {
+        let now = of(n);
+        assert!(if *before == failing { now != failing } else { now == *before }, "{n}: {before} → {now}");
+    }
+    let abroad = (200..400).filter(|&n| !of(n).as_str().starts_with("eu-west")).count();
+    assert!((20..100).contains(&abroad), "new ones spill over: {abroad}");
+}

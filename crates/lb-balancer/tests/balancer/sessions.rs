@@ -228,3 +228,16 @@ fn the_cache_chooses_for_new_sessions() {
     assert_ne!(new_client(), first);
     assert_eq!(lb.cache_stats().unwrap().moved, 1);
 }
+
+#[tokio::test]
+async fn after_a_drain_no_cookie_of_another_node_brings_anybody_back() {
+    let node = || {
+        let secret = lb_balancer::session::Secret::new("sixteen bytes or more").unwrap();
+        balancer(SessionAffinity::cookie().secret(secret))
+    };
+    let (one, other) = (node(), node());
+    let mut browser = Browser::default();
+    let home: BackendId = browser.ask(&one).unwrap().into();
+    assert!(other.drain(&home, Duration::from_secs(10)).await.unwrap().is_empty(), "it knows of no session");
+    assert_ne!(browser.ask(&other).unwrap(), home.as_str());
+}
