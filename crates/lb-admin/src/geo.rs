@@ -52,7 +52,7 @@ pub(crate) async fn locate(
     State(state): State<Arc<AdminState>>,
     Path(ip): Path<String>,
 ) -> Result<Response, Problem> {
-    let Some(detector) = &state.geo else {
+    let Some(detector) = state.geo.as_ref().and_then(|geo| geo()) else {
         return Err(Problem::new(StatusCode::CONFLICT, "nothing here knows where clients are"));
     };
     let ip: IpAddr = ip

@@ -17,7 +17,7 @@ pub struct AdminState {
     pub(crate) started: SystemTime,
     /// The pool that requests come to.
     pub(crate) entry: Option<String>,
-    pub(crate) geo: Option<GeoDetector>,
+    pub(crate) geo: Option<Arc<dyn Fn() -> Option<GeoDetector> + Send + Sync>>,
 }
 
 impl AdminState {
@@ -46,10 +46,10 @@ impl AdminState {
         self
     }
 
-    /// What says where clients are.
+    /// What says where clients are, asked for when somebody wants to know.
     #[must_use]
-    pub fn geo(mut self, detector: GeoDetector) -> Self {
-        self.geo = Some(detector);
+    pub fn geo(mut self, detector: impl Fn() -> Option<GeoDetector> + Send + Sync + 'static) -> Self {
+        self.geo = Some(Arc::new(detector));
         self
     }
 

@@ -1,9 +1,10 @@
 //! The admin server as part of the whole: what it looks at, and when it says "ready".
 
+use super::geo::Geography;
 use super::stores::Stores;
 use super::{AssembleError, metrics};
 use lb_admin::{AdminServer, AdminState, MetricsWriter};
-use lb_balancer::{GeoDetector, LoadBalancer};
+use lb_balancer::LoadBalancer;
 use lb_proxy::ProxyStats;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Sources {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) stores: Stores,
-    pub(super) detector: GeoDetector,
+    pub(super) geography: Arc<Geography>,
 }
 
 /// The admin server, bound; "ready" is no.
@@ -33,15 +34,18 @@ impl Admin {
         sources: Sources,
     ) -> Result<Self, AssembleError> {
         let (ready, is_ready) = watch::channel(false);
-        let Sources { stats, stores, detector } = sources;
-        let asked = detector.clone();
-        let state = AdminState::new(pools.clone(), is_ready).geo(detector).entry(entry).metrics_from(
-            move |out: &mut MetricsWriter| {
+        let Sources { stats, stores, geography } = sources;
+        let asked = geography.clone();
+        let state = AdminState::new(pools.clone(), is_ready)
+            .geo(move || geography.detector().ok().cloned())
+            .entry(entry)
+            .metrics_from(move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
                 stores.metrics(out);
-                metrics::geo(&asked.statistics(), out);
-            },
-        );
+                if let Some(detector) = asked.made() {
+                    metrics::geo(&detector.statistics(), out);
+                }
+            });
         Ok(Self { server: AdminServer::bind(address, state)?, ready })
     }
 

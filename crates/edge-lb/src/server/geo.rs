@@ -6,14 +6,14 @@ use super::stores::Stores;
 use lb_config::{Geo, GeoDatabase};
 use lb_geo::{Database, GeoDetector, Overrides, StoreCache};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// How often the databases' files are looked at: a look at each is a microsecond, and they are replaced once a week.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The files of these databases.
-pub(super) fn files(geo: &Geo) -> Vec<PathBuf> {
+fn files(geo: &Geo) -> Vec<PathBuf> {
     let file = |database: &GeoDatabase| match database {
         GeoDatabase::MaxMind { path, .. } => Some(path.clone()),
         _ => None,
@@ -27,8 +27,8 @@ fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Reads the databases again when one of their files has changed, for ever. A bad file leaves the old one, which is told.
-pub(super) async fn follow(detector: GeoDetector, files: Vec<PathBuf>) {
+/// A bad file leaves the old one, which is told.
+async fn follow(detector: GeoDetector, files: Vec<PathBuf>) {
     let stamps = || files.iter().map(|f| stamp(f)).collect::<Vec<_>>();
     let mut read = stamps();
     loop {
@@ -49,8 +49,50 @@ pub(super) async fn follow(detector: GeoDetector, files: Vec<PathBuf>) {
     }
 }
 
-/// The detector. The built-in database is unpacked when it is first asked.
-pub(super) fn detector(geo: Geo, stores: &Stores) -> Result<GeoDetector, AssembleError> {
+/// What says where clients are, made when somebody first asks: the built-in database takes 8 MB and some 60 ms to unpack.
+#[derive(Debug)]
+pub(super) struct Geography {
+    settings: Geo,
+    stores: Stores,
+    made: OnceLock<GeoDetector>,
+}
+
+impl Geography {
+    /// Where something was configured, it is made at once, so that what is wrong with it is known.
+    pub(super) fn new(settings: Geo, stores: Stores) -> Result<Self, AssembleError> {
+        let is_configured = settings != Geo::default();
+        let geography = Self { settings, stores, made: OnceLock::new() };
+        if is_configured {
+            geography.detector()?;
+        }
+        Ok(geography)
+    }
+
+    pub(super) fn detector(&self) -> Result<&GeoDetector, AssembleError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = detector(self.settings.clone(), &self.stores)?;
+        // Of two who make one at the same time, one is taken.
+        Ok(self.made.get_or_init(|| made))
+    }
+
+    /// If somebody has asked.
+    pub(super) fn made(&self) -> Option<&GeoDetector> {
+        self.made.get()
+    }
+
+    /// Reads the databases again when one of their files has changed, for ever; at once where there are none.
+    pub(super) async fn follow(&self) {
+        if let (Some(detector), files) = (self.made.get(), files(&self.settings))
+            && !files.is_empty()
+        {
+            follow(detector.clone(), files).await;
+        }
+    }
+}
+
+fn detector(geo: Geo, stores: &Stores) -> Result<GeoDetector, AssembleError> {
     let mut builder = GeoDetector::builder();
     for database in geo.databases {
         builder = builder.database(match database {

@@ -21,7 +21,8 @@ pub use error::AssembleError;
 pub use running::{Report, Running};
 
 use admin::Admin;
-use lb_balancer::{GeoDetector, LoadBalancer};
+use geo::Geography;
+use lb_balancer::LoadBalancer;
 use lb_config::{ClientIpHeader, Config, Listener};
 use lb_proxy::{
     ForwardingHeader, ListenAddress, ListenerSettings, ProxySettings, ProxyStats, Server, TrustedPeers,
@@ -31,7 +32,6 @@ use pool::Common;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stores::Stores;
@@ -44,8 +44,7 @@ pub struct Assembled {
     /// All pools, by name.
     pools: BTreeMap<String, LoadBalancer>,
     stores: Stores,
-    /// What says where clients are, and the files of its databases.
-    followed: (GeoDetector, Vec<PathBuf>),
+    geography: Arc<Geography>,
     server: Server,
     admin: Option<Admin>,
     grace: Duration,
@@ -74,9 +73,8 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     let Config { workers, listeners, admin, pools, shutdown_grace, stores, geo, entry, .. } = config;
     let trusted = trusted(config.trusted_proxies, config.client_ip_header)?;
     let stores = Stores::open(stores)?;
-    let geo_files = geo::files(&geo);
-    let detector = geo::detector(geo, &stores)?;
-    let common = Common { stores: &stores, detector: &detector };
+    let geography = Arc::new(Geography::new(geo, stores.clone())?);
+    let common = Common { stores: &stores, geography: &geography };
     let mut built = BTreeMap::new();
     let mut over_regions = vec![];
     for (name, mut pool) in pools {
@@ -108,10 +106,10 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         balancer.clone(),
         proxy,
     )?;
-    let followed = (detector.clone(), geo_files);
-    let sources = admin::Sources { stats: server.stats(), stores: stores.clone(), detector };
+    let sources =
+        admin::Sources { stats: server.stats(), stores: stores.clone(), geography: geography.clone() };
     let admin = admin.map(|a| Admin::bind(a.address, &pools, &entry, sources)).transpose()?;
-    Ok(Assembled { entry: balancer, pools, stores, followed, server, admin, grace: shutdown_grace })
+    Ok(Assembled { entry: balancer, pools, stores, geography, server, admin, grace: shutdown_grace })
 }
 
 /// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.

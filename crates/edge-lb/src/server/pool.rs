@@ -1,9 +1,10 @@
 //! From a pool's configuration to its balancer and to how requests are carried.
 
 use super::AssembleError;
+use super::geo::Geography;
 use super::stores::Stores;
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
-use lb_balancer::{Caching, GeoDetector, LoadBalancer, SharingSettings};
+use lb_balancer::{Caching, LoadBalancer, SharingSettings};
 use lb_config::{Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
 use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// What all pools have in common.
 pub(super) struct Common<'a> {
     pub(super) stores: &'a Stores,
-    pub(super) detector: &'a GeoDetector,
+    pub(super) geography: &'a Geography,
 }
 
 /// How requests go to the pool's backends.
@@ -80,7 +81,7 @@ pub(super) fn balancer(name: &str, pool: Pool, common: &Common<'_>) -> Result<Lo
         }
     }
     if let Some(geo) = pool.geo {
-        builder = builder.geo_detector(common.detector.clone());
+        builder = builder.geo_detector(common.geography.detector()?.clone());
         for region in geo.regions {
             builder = builder.region(region.settings, region.backends);
         }
@@ -128,7 +129,8 @@ pub(super) fn regional(
     pools: &BTreeMap<String, (LoadBalancer, ProxySettings)>,
     common: &Common<'_>,
 ) -> Result<(LoadBalancer, Vec<ProxySettings>), AssembleError> {
-    let mut builder = LoadBalancer::builder().name(name).geo_detector(common.detector.clone());
+    let detector = common.geography.detector()?.clone();
+    let mut builder = LoadBalancer::builder().name(name).geo_detector(detector);
     let mut leaves = vec![];
     for region in regional.balancers {
         let missing = || AssembleError::NoPool { pool: region.pool.clone() };

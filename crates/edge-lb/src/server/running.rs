@@ -1,7 +1,7 @@
 //! A server at work, and how it ends.
 
 use super::admin::{Admin, RunningAdmin};
-use super::{AssembleError, Assembled, geo, log};
+use super::{AssembleError, Assembled, log};
 use lb_balancer::{LoadBalancer, Running as RunningBalancer};
 use lb_proxy::{ListenAddress, ProxyStats, RunningServer, ShutdownReport};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl Drop for Task {
 
 impl Running {
     pub(super) fn start(assembled: Assembled) -> Result<Self, AssembleError> {
-        let Assembled { entry, pools, stores, followed, server, admin, grace } = assembled;
+        let Assembled { entry, pools, stores, geography, server, admin, grace } = assembled;
         let addresses = server.addresses().to_vec();
         let admin_address = admin.as_ref().map(Admin::address);
         let stats = server.stats();
@@ -54,10 +54,7 @@ impl Running {
         let watches = pools.values().filter_map(log::discovery);
         let mut tasks: Vec<_> = watches.map(|watch| Task(tokio::spawn(watch))).collect();
         tasks.push(Task(tokio::spawn(stores.probe())));
-        let (detector, files) = followed;
-        if !files.is_empty() {
-            tasks.push(Task(tokio::spawn(geo::follow(detector, files))));
-        }
+        tasks.push(Task(tokio::spawn(async move { geography.follow().await })));
         let server = server.start()?;
         // Last: it says "ready" as soon as it answers.
         let admin = admin.map(Admin::start);

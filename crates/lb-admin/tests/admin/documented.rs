@@ -30,7 +30,7 @@ fn timeless(body: &str) -> String {
 #[tokio::test]
 async fn every_example_is_what_the_server_answers() {
     let (lb, _held) = example();
-    let s = Served::with(vec![("web".into(), lb)], |state| state.entry("web").geo(detector()));
+    let s = Served::with(vec![("web".into(), lb)], |state| state.entry("web").geo(|| Some(detector())));
     let written = std::fs::read_to_string(page()).unwrap();
     let (mut right, mut asked) = (String::new(), 0);
     let mut lines = written.lines();

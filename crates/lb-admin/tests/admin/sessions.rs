@@ -57,7 +57,7 @@ async fn mistakes_name_what_is_wrong() {
     let (lb, _held) = example();
     let bare = LoadBalancer::builder().backend(backend("a", 1)).build().unwrap();
     let pools = || vec![("web".into(), lb.clone()), ("bare".into(), bare.clone())];
-    let s = Served::with(pools(), |state| state.entry("web").geo(detector()));
+    let s = Served::with(pools(), |state| state.entry("web").geo(|| Some(detector())));
     let id = "0".repeat(32);
     let explain = "/api/v1/explain";
     let cases = [
@@ -115,7 +115,7 @@ async fn an_explanation_tells_of_session_and_region() {
         .build()
         .unwrap();
     let pools = vec![("web".into(), lb.clone()), ("world".into(), world)];
-    let s = Served::with(pools, |state| state.entry("web").geo(detector()));
+    let s = Served::with(pools, |state| state.entry("web").geo(|| Some(detector())));
     let cases = [
         (
             json!({ "session": ada.to_string() }),
@@ -161,7 +161,7 @@ async fn an_explanation_tells_of_session_and_region() {
 #[tokio::test]
 async fn an_address_is_placed_or_it_is_said_why_not() {
     let (lb, _held) = example();
-    let s = Served::with(vec![("web".into(), lb)], |state| state.geo(detector()));
+    let s = Served::with(vec![("web".into(), lb)], |state| state.geo(|| Some(detector())));
     let berlin = parsed(&s.get("/api/v1/geo/10.1.2.3").await);
     assert_eq!(
         (&berlin["location"]["city"], &berlin["unknown"]),
