@@ -7,6 +7,7 @@ mod bodies;
 mod check_cli;
 mod demo;
 mod discovery_file;
+mod documented;
 mod fallback;
 mod fault_agents;
 mod fault_ejection;
