@@ -129,6 +129,7 @@ impl Sessions {
     }
 
     /// It has a backend that may be had, or is tied to one.
+    #[cfg(feature = "geo")]
     pub(crate) fn is_at_home(&self, pool: &Pool, bound: &Bound, cx: &PickContext<'static>) -> bool {
         let Some(backend) = bound.resolved.backend() else { return false };
         self.is_strict() || pool.snapshot().look_at(backend, Bond::Session, cx).is_ok()
