@@ -141,7 +141,8 @@ async fn configurations_that_cannot_work_are_refused() {
         let pool = c.pools["default"].clone();
         c.pools.insert("second".into(), pool);
     });
-    assert_eq!(error.to_string(), "there must be one pool, not 2: routes are not built yet");
+    let words = "no request comes to pool \"second\": several pools need routes, which are not built yet";
+    assert_eq!(error.to_string(), words);
     let error = refused(&|c| c.pools.get_mut("default").unwrap().backends.clear());
     assert!(error.to_string().contains("pool \"default\" has no backends"), "{error}");
     let error = refused(&|c| {

@@ -14,6 +14,12 @@ pub enum AssembleError {
         /// The name.
         pool: String,
     },
+    /// A pool that no request would come to: it is neither the entry nor one of the entry's regions.
+    #[error("no request comes to pool \"{pool}\": several pools need routes, which are not built yet")]
+    UnusedPool {
+        /// The pool's name.
+        pool: String,
+    },
     /// A store is set wrong.
     #[error("stores.{store}.{error}")]
     Store {

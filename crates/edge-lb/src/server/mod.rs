@@ -97,6 +97,10 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     let Some((balancer, proxy)) = built.get(&entry).cloned() else {
         return Err(AssembleError::NoPool { pool: entry });
     };
+    let is_used = |name: &String| *name == entry || balancer.leaves().iter().any(|leaf| leaf.name() == name);
+    if let Some(unused) = built.keys().find(|name| !is_used(name)) {
+        return Err(AssembleError::UnusedPool { pool: unused.clone() });
+    }
     let proxy = ProxySettings { trusted, ..proxy };
     let pools: BTreeMap<_, _> = built.into_iter().map(|(name, (lb, _))| (name, lb)).collect();
     let workers = workers.unwrap_or_else(available_workers);
