@@ -343,6 +343,7 @@ impl LoadBalancer {
 
     /// The `Set-Cookie` header that the answer to this request must carry: its session is new, has moved, or its cookie ages. `tls`: the
     /// client came by TLS.
+    #[inline]
     pub fn set_cookie(&self, selection: &Selection, tls: bool) -> Option<String> {
         let bound = selection.here.session.as_ref().filter(|b| b.cookie_due)?;
         let leaf = &self.leaves()[selection.here.leaf];
