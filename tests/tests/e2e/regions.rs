@@ -1,7 +1,7 @@
 //! Geography through the real proxy, with the built-in database: each client in its region, and where it goes when that fails.
 
 use edge_lb_tests::{SOON, admin, unhealthy};
-use lb_testkit::{Backend, Client, EdgeLb, eventually};
+use lb_testkit::{Backend, Client, EdgeLb, Gate, Reply, Step, eventually};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -192,4 +192,32 @@ fn a_database_is_replaced_while_it_runs_and_a_bad_file_leaves_the_old_one() {
     assert_eq!(place()["country"], "GB");
     replace(&std::fs::read(format!("{data}/GeoIP2-City-Test.mmdb")).unwrap());
     eventually(SOON, "it answers from the new one", || place()["city"] == "London");
+}
+
+/// A provider in the way of a request: it is waited for a moment, what it says is remembered, and a silent one holds nobody up.
+#[test]
+fn an_http_provider_places_clients_and_a_silent_one_holds_nobody_up() {
+    let gate = Gate::new();
+    let silent = gate.clone();
+    let provider = Backend::with("provider", move |request| {
+        let ip = request.head.target.split('/').nth(1).unwrap_or_default().to_owned();
+        let reply = Reply::ok(format!("{{\"ip\": \"{ip}\", \"country\": \"DE\", \"loc\": \"52.5,13.4\"}}"));
+        if ip == "9.9.9.9" { reply.after(Step::Wait(silent.clone())) } else { reply }
+    });
+    let backends: BTreeMap<_, _> = ["us-east", "eu-west"].map(|r| (r, Backend::start(r))).into();
+    let mut text = format!(
+        "{HEAD}[geo]\ndatabase = {{ type = \"ipinfo\", base_url = \"{}\" }}\n[pools.world]\nalgorithm = \"geo-based\"\n",
+        provider.url()
+    );
+    text += "geo = { fallback_region = \"us-east\", regions = { us-east = { backends = [\"us-east\"], countries = [\"US\"] }, eu-west = { backends = [\"eu-west\"], continents = [\"EU\"] } } }\n";
+    for (name, backend) in &backends {
+        let _ = write!(text, "[[pools.world.backends]]\nid = \"{name}\"\nurl = \"{}\"\n", backend.url());
+    }
+    let lb = EdgeLb::with_config(text);
+    assert_eq!(served(&lb, "8.8.8.8"), "eu-west", "the provider says so");
+    assert_eq!(served(&lb, "8.8.8.8"), "eu-west");
+    assert_eq!(provider.request_count(), 1, "remembered");
+    assert_eq!(served(&lb, "9.9.9.9"), "us-east", "it does not say in time: the fallback");
+    gate.open();
+    eventually(SOON, "what it said late is remembered", || served(&lb, "9.9.9.9") == "eu-west");
 }
