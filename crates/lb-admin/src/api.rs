@@ -3,7 +3,7 @@
 use crate::geo;
 use crate::guard;
 use crate::metrics;
-use crate::problem::{Problem, json};
+use crate::problem::{Problem, ok};
 use crate::sessions;
 use crate::state::AdminState;
 use crate::steer;
@@ -63,10 +63,6 @@ async fn guarded(request: Request, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-fn ok(value: &impl serde::Serialize) -> Response {
-    json("application/json", StatusCode::OK, value)
 }
 
 async fn not_found(uri: Uri) -> Problem {

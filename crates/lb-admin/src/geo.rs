@@ -1,6 +1,6 @@
 //! Where an address is, as this process sees it.
 
-use crate::problem::{Problem, json};
+use crate::problem::{Problem, ok};
 use crate::state::AdminState;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -68,5 +68,5 @@ pub(crate) async fn locate(
             Answer::Found(_) => None,
         },
     };
-    Ok(json("application/json", StatusCode::OK, &located))
+    Ok(ok(&located))
 }

@@ -40,6 +40,11 @@ impl IntoResponse for Problem {
     }
 }
 
+/// 200 with a value.
+pub(crate) fn ok(value: &impl Serialize) -> Response {
+    json("application/json", StatusCode::OK, value)
+}
+
 /// A value as indented JSON: people read it, too.
 pub(crate) fn json(content_type: &'static str, status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_vec_pretty(value) {

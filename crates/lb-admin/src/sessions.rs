@@ -1,6 +1,6 @@
 //! The sessions of a pool: looked at, counted, and cleared.
 
-use crate::problem::{Problem, json};
+use crate::problem::{Problem, json, ok};
 use crate::state::AdminState;
 use crate::steer::{pool, query_of};
 use axum::extract::rejection::QueryRejection;
@@ -62,11 +62,7 @@ pub(crate) async fn list(
         Some(id) => manager.sessions_of(&BackendId::from(id), limit, at),
     };
     let store = lb.shared_sessions().map(lb_balancer::session::SharedSessions::stats);
-    Ok(json(
-        "application/json",
-        StatusCode::OK,
-        &Sessions { pool: &name, stats: manager.session_stats(), store, sessions },
-    ))
+    Ok(ok(&Sessions { pool: &name, stats: manager.session_stats(), store, sessions }))
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 //!
 //! Each of these is refused to pages of another origin (`guard.rs`).
 
-use crate::problem::{Problem, json};
+use crate::problem::{Problem, ok};
 use crate::state::AdminState;
 use crate::views::BackendView;
 use axum::extract::rejection::QueryRejection;
@@ -29,10 +29,6 @@ pub(crate) const BODY_BYTES_MAX: usize = 16 << 10;
 const GRACE: Duration = Duration::from_secs(30);
 /// A connection lasts 60 s: an answer that took longer would be cut off.
 const GRACE_MAX: Duration = Duration::from_secs(50);
-
-fn ok(value: &impl serde::Serialize) -> Response {
-    json("application/json", StatusCode::OK, value)
-}
 
 pub(crate) fn pool<'a>(state: &'a AdminState, name: &str) -> Result<&'a LoadBalancer, Problem> {
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no pool \"{name}\""));

@@ -148,40 +148,28 @@ impl<B: RequestBody> Proxy<B> {
             if let Ok(response) = &mut ended {
                 w.hear_head(response.headers_mut(), lease.backend(), leaf, watch);
             }
-            let ended = match ended {
+            let (response, lease) = match ended {
                 Ok(response) if !policy.settings().retry_on.has_status(response.status()) => {
-                    return Ok(self.hand_on(
-                        response,
-                        lease,
-                        (&selection, by_tls),
-                        outgoing.settle(),
-                        client,
-                        watch,
-                    ));
+                    (response, lease)
                 }
-                other => other,
-            };
-            let journey = Journey {
-                watch,
-                policy,
-                selection: &mut selection,
-                outgoing: &mut outgoing,
-                past: &mut past,
-            };
-            match Box::pin(self.after_failure(journey, lease, ended)).await {
-                Next::Again(retry) => granted = retry,
-                Next::Over(end) => {
-                    let (response, lease) = end?;
-                    return Ok(self.hand_on(
-                        response,
-                        lease,
-                        (&selection, by_tls),
-                        outgoing.settle(),
-                        client,
+                other => {
+                    let journey = Journey {
                         watch,
-                    ));
+                        policy,
+                        selection: &mut selection,
+                        outgoing: &mut outgoing,
+                        past: &mut past,
+                    };
+                    match Box::pin(self.after_failure(journey, lease, other)).await {
+                        Next::Again(retry) => {
+                            granted = retry;
+                            continue;
+                        }
+                        Next::Over(end) => end?,
+                    }
                 }
-            }
+            };
+            return Ok(self.hand_on(response, lease, (&selection, by_tls), outgoing.settle(), client, watch));
         }
     }
 

@@ -61,9 +61,7 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
             s.agent_reports_malformed,
         ),
     ];
-    for (name, help, n) in counters {
-        out.counter(name, help, &[], n);
-    }
+    out.counters(&[], counters);
 }
 
 /// What came of questions where a client is.
@@ -74,7 +72,5 @@ pub(super) fn geo(s: &lb_geo::detector::Statistics, out: &mut MetricsWriter) {
         ("edge_lb_geo_unknown_total", "Clients that nobody could place.", s.unknown),
         ("edge_lb_geo_errors_total", "Questions to a database or provider that failed.", s.errors),
     ];
-    for (name, help, n) in counters {
-        out.counter(name, help, &[], n);
-    }
+    out.counters(&[], counters);
 }

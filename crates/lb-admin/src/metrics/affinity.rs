@@ -17,9 +17,7 @@ pub(super) fn collect(pool: &str, lb: &LoadBalancer, out: &mut MetricsWriter) {
             ("edge_lb_sessions_expired_total", "Sessions that were not used any more.", s.expired),
             ("edge_lb_sessions_evicted_total", "Sessions that made room for others.", s.evicted),
         ];
-        for (name, help, n) in counters {
-            out.counter(name, help, &[p], n);
-        }
+        out.counters(&[p], counters);
         for (why, n) in s.ignored.iter() {
             let help = "What clients presented as theirs and was ignored, by reason.";
             out.counter("edge_lb_session_ignored_total", help, &[p, ("reason", why.as_str())], n);
@@ -41,9 +39,7 @@ pub(super) fn collect(pool: &str, lb: &LoadBalancer, out: &mut MetricsWriter) {
                 s.dropped,
             ),
         ];
-        for (name, help, n) in counters {
-            out.counter(name, help, &[p], n);
-        }
+        out.counters(&[p], counters);
     }
     if let Some(s) = lb.cache_stats() {
         let help = "Selections that are kept.";

@@ -49,6 +49,17 @@ impl MetricsWriter {
         self.recorder.register_counter(&key(name, labels), &METADATA).absolute(value);
     }
 
+    /// Several of one thing, each with its name, help and value.
+    pub fn counters<const N: usize>(
+        &mut self,
+        labels: &[(&'static str, &str)],
+        counters: [(&'static str, &'static str, u64); N],
+    ) {
+        for (name, help, value) in counters {
+            self.counter(name, help, labels, value);
+        }
+    }
+
     /// Something that goes up and down.
     pub fn gauge(
         &mut self,

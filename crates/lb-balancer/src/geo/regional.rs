@@ -57,24 +57,21 @@ impl Regional {
         let unknown = Answer::Unknown(lb_geo::Why::NotInDatabase);
         let answer = answer.unwrap_or(&unknown);
         let own = self.map.region_of(answer);
-        let away = self.map.by_distance(answer);
         note(steps, "region", || match &own {
             Some(d) => format!("{}: {}", d.region, d.why),
             None => "none is the client's, and there is no fallback".to_owned(),
         });
-        if steps.is_some() {
-            for a in &away {
-                let Health { eligible, all } = self.health(a.index);
-                let km =
-                    a.km.map_or_else(|| "nobody knows how far".to_owned(), |km| format!("{km:.0} km away"));
-                note(steps, "region", || format!("{} is {km}, {eligible} of {all} usable", a.region));
-            }
+        let mut order = Vec::with_capacity(self.leaves.len());
+        self.map.by_distance_from(own.map_or(0, |d| d.index), answer, &mut order);
+        let asked = steps.is_some();
+        for region in order.iter().copied().map(usize::from).filter(|_| asked) {
+            let Health { eligible, all } = self.health(region);
+            let km = self.map.km_between(region, answer);
+            let km = km.map_or_else(|| "nobody knows how far".to_owned(), |km| format!("{km:.0} km away"));
+            let name = self.map.names().nth(region).unwrap_or_default();
+            note(steps, "region", || format!("{name} is {km}, {eligible} of {all} usable"));
         }
-        let own = own.map(|d| d.index);
-        own.into_iter()
-            .chain(away.iter().map(|a| a.index).filter(|&i| Some(i) != own))
-            .map(|i| i as u16)
-            .collect()
+        order
     }
 
     /// The first region that is to serve this request: its own, or the one that a part of its clients spills over to.
@@ -176,9 +173,10 @@ impl Regional {
     fn acquire_elsewhere(&self, s: &mut Selection) -> Result<Lease, SelectError> {
         let (mut why, mut counted) = (ExclusionCounts::default(), false);
         let own = s.here.leaf;
+        let order = s.elsewhere.as_ref().map(|e| e.order.clone()).unwrap_or_default();
         for round in [Round::Usable, Round::Any] {
-            let order = s.elsewhere.as_ref().map(|e| e.order.clone()).unwrap_or_default();
-            for leaf in self.walk(own, &order, round) {
+            // Its own was asked before.
+            for leaf in self.walk(own, &order, round).filter(|&l| l != own || round == Round::Any) {
                 self.switch(s, leaf);
                 s.here.cx.repeats = round == Round::Any;
                 match self.leaves[leaf].acquire_here(&mut s.here) {
