@@ -75,12 +75,6 @@ pub(super) fn within(field: &Field<'_>) -> Option<Algorithm> {
     }
 }
 
-/// Whether each key has a backend of its own.
-pub(super) fn hashes(algorithm: &Algorithm) -> bool {
-    use Algorithm as A;
-    matches!(algorithm, A::IpHash(_) | A::Maglev(_) | A::RingHash(_) | A::Rendezvous(_))
-}
-
 fn options(algorithm: &mut Algorithm, r: &Reader<'_>) {
     match algorithm {
         Algorithm::IpHash(o) => {

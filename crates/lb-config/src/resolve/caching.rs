@@ -21,7 +21,7 @@ pub(super) fn caching(r: &Reader<'_>, known: &Known<'_>, chooses: Option<&Algori
     if !r.enabled() {
         return None;
     }
-    if let Some(chooses) = chooses.filter(|a| algorithm::hashes(a)) {
+    if let Some(chooses) = chooses.filter(|a| lb_core::is_hash(a)) {
         let name = chooses.name();
         let message =
             format!("`caching` does nothing with `{name}`, which sends each key to its backend anyway");

@@ -134,7 +134,7 @@ fn agreement(r: &Reader<'_>, s: &PoolSettings) {
     use Algorithm as A;
     let (chosen, name) = (&s.algorithm, s.algorithm.name());
     let slow = r.field("slow_start");
-    if algorithm::hashes(&s.algorithm) && s.slow_start.is_some() {
+    if lb_core::is_hash(&s.algorithm) && s.slow_start.is_some() {
         let message =
             format!("`slow_start` does nothing with `{name}`, which sends each key where it belongs");
         r.sink.error(slow.key_span(), message).help("remove it, or choose another algorithm");
