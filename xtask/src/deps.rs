@@ -20,10 +20,29 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-geo", &["lb-types"]),
     ("lb-store", &["lb-types"]),
     ("lb-session", &["lb-types"]),
-    ("lb-balancer", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session"]),
-    ("lb-config", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-store", "lb-session"]),
-    ("lb-proxy", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-balancer"]),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-balancer"]),
+    ("lb-admission", &["lb-types"]),
+    (
+        "lb-balancer",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session", "lb-admission"],
+    ),
+    (
+        "lb-config",
+        &[
+            "lb-types",
+            "lb-core",
+            "lb-health",
+            "lb-breaker",
+            "lb-geo",
+            "lb-store",
+            "lb-session",
+            "lb-admission",
+        ],
+    ),
+    (
+        "lb-proxy",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-admission", "lb-balancer"],
+    ),
+    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-balancer"]),
     (
         "edge-lb",
         &[
@@ -34,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-geo",
             "lb-store",
             "lb-session",
+            "lb-admission",
             "lb-balancer",
             "lb-config",
             "lb-proxy",

@@ -1,0 +1,1 @@
+//! How many requests one client may make.

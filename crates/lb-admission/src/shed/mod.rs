@@ -1,0 +1,1 @@
+//! Refusing early while the machine is overloaded.
