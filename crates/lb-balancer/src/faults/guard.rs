@@ -11,6 +11,9 @@ use std::sync::{Arc, Weak};
 pub(crate) struct BackendGuard {
     pub(crate) breaker: Option<Breaker>,
     pub(crate) streaks: Option<Streaks>,
+    /// The last verdict of its active checks, if there was one, was against it.
+    #[cfg(feature = "health")]
+    pub(super) is_unhealthy: std::sync::atomic::AtomicBool,
     id: BackendId,
     /// Not an `Arc`: whoever keeps a lease for long keeps no balancer with it.
     faults: Weak<Faults>,
@@ -32,7 +35,14 @@ impl BackendGuard {
         };
         // The settings were looked at when the balancer was built.
         let breaker = breaker.and_then(|settings| Breaker::with_observer(settings, tell).ok());
-        Self { breaker, streaks, id, faults: weak }
+        Self {
+            breaker,
+            streaks,
+            #[cfg(feature = "health")]
+            is_unhealthy: false.into(),
+            id,
+            faults: weak,
+        }
     }
 }
 
@@ -58,7 +68,7 @@ impl Guard for BackendGuard {
     }
 
     #[inline]
-    fn settle(&self, pass: Pass, outcome: Outcome, now: Nanos) -> bool {
+    fn settle(&self, pass: Pass, outcome: Outcome, _in_flight: u32, now: Nanos) -> bool {
         if let Some(cause) = self.streaks.as_ref().and_then(|s| s.record(outcome))
             && let Some(faults) = self.faults.upgrade()
         {
