@@ -48,8 +48,12 @@ const IN_FLIGHT: u64 = 0xffff_ffff;
 pub struct Gate {
     /// Low half: requests in flight; high half: [`Shut`] bits.
     word: AtomicU64,
-    /// The most requests in flight; 0 = no limit.
+    /// The most requests in flight, the lesser of the two below; 0 = no limit.
     limit: AtomicU32,
+    /// What was set; 0 = nothing.
+    set: AtomicU32,
+    /// What the backend was found to bear; 0 = nothing was found out.
+    borne: AtomicU32,
 }
 
 impl Default for Gate {
@@ -61,7 +65,13 @@ impl Default for Gate {
 impl Gate {
     /// An open gate.
     pub fn new(limit: Option<u32>) -> Self {
-        Self { word: AtomicU64::new(0), limit: AtomicU32::new(limit.unwrap_or(0)) }
+        let limit = limit.unwrap_or(0);
+        Self {
+            word: AtomicU64::new(0),
+            limit: AtomicU32::new(limit),
+            set: AtomicU32::new(limit),
+            borne: AtomicU32::new(0),
+        }
     }
 
     /// Counts a request in; gives how many were in before.
@@ -175,7 +185,31 @@ impl Gate {
 
     /// Sets the most requests in flight. Requests that are in stay in.
     pub fn set_limit(&self, limit: Option<u32>) {
-        self.limit.store(limit.unwrap_or(0), SeqCst);
+        self.set.store(limit.unwrap_or(0), SeqCst);
+        self.follow_limits();
+    }
+
+    /// Sets how many requests the backend was found to bear: a limit beside the one that is set. The lesser counts.
+    pub fn set_borne(&self, limit: Option<u32>) {
+        self.borne.store(limit.unwrap_or(0), SeqCst);
+        self.follow_limits();
+    }
+
+    /// As [`follow`](Self::follow): whoever writes last has seen the latest of both.
+    fn follow_limits(&self) {
+        let lesser = || match (self.set.load(SeqCst), self.borne.load(SeqCst)) {
+            (0, only) | (only, 0) => only,
+            (a, b) => a.min(b),
+        };
+        let mut limit = lesser();
+        loop {
+            self.limit.store(limit, SeqCst);
+            let now = lesser();
+            if now == limit {
+                return;
+            }
+            limit = now;
+        }
     }
 
     /// The most requests in flight.
@@ -227,6 +261,20 @@ mod tests {
         g.set_limit(None);
         assert_eq!(g.enter(), Ok(0));
         assert_eq!((g.enter_at(0), g.enter_at(1), g.in_flight()), (Ok(false), Ok(true), 2));
+    }
+
+    #[test]
+    fn the_lesser_of_two_limits_counts() {
+        let g = Gate::new(Some(3));
+        let mut limits = vec![g.limit()];
+        for change in [Some(2), Some(5), None] {
+            g.set_borne(change);
+            limits.push(g.limit());
+        }
+        g.set_borne(Some(4));
+        g.set_limit(None);
+        limits.push(g.limit());
+        assert_eq!(limits, [Some(3), Some(2), Some(3), Some(3), Some(4)]);
     }
 
     #[test]

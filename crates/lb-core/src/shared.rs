@@ -10,9 +10,13 @@ use std::sync::{Arc, OnceLock};
 
 /// Told of what happens in a pool. Called on the request path: it must be quick and must not call back into the pool.
 pub trait PoolWatcher: Send + Sync + 'static {
-    /// Something changed that a waiting caller may want to look at: a new generation, a drained backend, or (while
-    /// [`crate::Pool::set_waiters`] is on) the end of a request.
+    /// Something changed that a waiting caller may want to look at: a new generation, a drained backend, a limit that grew.
     fn changed(&self);
+
+    /// A request ended: one place became free. Told only while [`crate::Pool::set_waiters`] is on.
+    fn freed(&self) {
+        self.changed();
+    }
 
     /// [`crate::Pool::maintain`] may have something to do: the pool was changed, or a guard.
     fn attention(&self);
@@ -114,6 +118,13 @@ impl Shared {
     pub(crate) fn changed(&self) {
         if let Some(w) = self.watcher.get() {
             w.changed();
+        }
+    }
+
+    #[cold]
+    pub(crate) fn freed(&self) {
+        if let Some(w) = self.watcher.get() {
+            w.freed();
         }
     }
 

@@ -108,6 +108,11 @@ impl BackendState {
         self.gate.in_flight()
     }
 
+    /// The most requests in flight at this moment: as it is set, on a ramp less, and no more than it was found to bear.
+    pub fn limit(&self) -> Option<u32> {
+        self.gate.limit()
+    }
+
     /// Why a request would be refused at this moment, whatever the snapshot says.
     pub fn refusal(&self) -> Option<Exclusion> {
         match self.gate.refusal() {
@@ -208,17 +213,24 @@ impl BackendState {
     #[inline]
     fn settle(&self, pass: Pass, outcome: Outcome, now: Nanos) {
         if let Some(guard) = &self.guard
-            && guard.settle(pass, outcome, now)
+            && guard.settle(pass, outcome, self.gate.in_flight(), now)
         {
             self.guard_moved(now);
         }
     }
 
-    /// The guard's stance may have changed: the gate, the load tree and the pool are told.
+    /// The guard's stance or limit may have changed: the gate, the load tree and the pool are told.
     #[cold]
     pub(crate) fn guard_moved(&self, now: Nanos) {
         self.gate.follow(Shut::Guarded, || self.stance(now) != Stance::Clear);
+        let before = self.gate.limit();
+        self.gate.set_borne(self.guard.as_ref().and_then(|g| g.limit()));
         self.touch_tree();
+        if self.gate.limit().unwrap_or(u32::MAX) > before.unwrap_or(u32::MAX)
+            && self.shared.hooks().has(Hooks::WAITERS)
+        {
+            self.shared.changed();
+        }
         let class = match self.stance(now) {
             Stance::Clear => 0,
             Stance::Probing { .. } => 1,
@@ -399,8 +411,10 @@ impl BackendState {
         if counted {
             self.shared.total.fetch_sub(1, Relaxed);
         }
-        if last_of_shut || hooks.has(Hooks::WAITERS) {
+        if last_of_shut {
             self.shared.changed();
+        } else if hooks.has(Hooks::WAITERS) {
+            self.shared.freed();
         }
     }
 

@@ -1,4 +1,4 @@
-//! What may stand before a backend beside its limits: a circuit breaker and passive detection, as an engine sees them.
+//! What may stand before a backend beside its limits: a circuit breaker, passive detection, an adaptive limit, as an engine sees them.
 //!
 //! The engine asks a guard as it counts a request in, and tells it how the request ended. What is behind it (a breaker, counters of
 //! failures in a row, both) is the business of whoever composes engine and guard.
@@ -44,8 +44,15 @@ pub trait Guard: Any + Send + Sync {
     /// What [`admit`](Self::admit) would say at `now`. A look, not a promise.
     fn stance(&self, now: Nanos) -> Stance;
 
-    /// How the request with this pass ended, and when. `true`: the stance may be another one than before.
-    fn settle(&self, pass: Pass, outcome: Outcome, now: Nanos) -> bool;
+    /// How the request with this pass ended, and when; `in_flight` counts the backend's requests, this one included. `true`: the
+    /// stance or the [limit](Self::limit) may be another one than before.
+    fn settle(&self, pass: Pass, outcome: Outcome, in_flight: u32, now: Nanos) -> bool;
+
+    /// How many requests in flight the backend was found to bear; `None`: nothing is known. Beside the limit that is set for it: the
+    /// lesser counts.
+    fn limit(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Makes the guard of a backend when it is added (or moves to another address); `None`: it has none.

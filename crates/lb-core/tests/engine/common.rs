@@ -69,7 +69,7 @@ impl Guard for FakeGuard {
         }
     }
 
-    fn settle(&self, pass: Pass, outcome: Outcome, _: Nanos) -> bool {
+    fn settle(&self, pass: Pass, outcome: Outcome, _: u32, _: Nanos) -> bool {
         assert_eq!(pass, Pass(7));
         let mut hand = self.0.lock().unwrap();
         hand.under_way -= 1;
