@@ -25,14 +25,14 @@ const LATENCY_MAX: Nanos = Nanos::from_secs(3_600);
 /// use lb_types::Nanos;
 ///
 /// let limiter = Limiter::new(AdaptiveConcurrency::new(), Nanos::ZERO)?;
-/// assert_eq!(limiter.limit(), 20);
-/// for ms in 1..=600 {
+/// assert_eq!(limiter.limit(), 4);
+/// for ms in 1..=1_600 {
 ///     let now = Nanos::from_millis(ms);
-///     if let Some(limit) = limiter.record(Nanos::from_millis(7), 18, false, now) {
+///     if let Some(limit) = limiter.record(Nanos::from_millis(7), 4, false, now) {
 ///         println!("at {now:?} the limit became {limit}");
 ///     }
 /// }
-/// assert!(limiter.limit() > 20, "18 at once are no slower: it may be more");
+/// assert!(limiter.limit() > 4, "four at once are no slower: it may be more");
 /// # Ok::<(), lb_types::SettingsError>(())
 /// ```
 #[derive(Debug)]
@@ -125,26 +125,29 @@ mod tests {
     const MS: fn(u64) -> Nanos = Nanos::from_millis;
 
     fn limiter() -> Limiter {
-        Limiter::new(AdaptiveConcurrency::new(), Nanos::ZERO).unwrap()
+        let settings = AdaptiveConcurrency::new().initial(20).min_samples(20);
+        Limiter::new(settings, Nanos::ZERO).unwrap()
     }
 
     #[test]
     fn a_window_has_its_time_and_its_requests() {
         let l = limiter();
-        assert!((0..100).all(|_| l.record(MS(5), 20, false, MS(499)).is_none()), "too early");
-        assert!(l.record(MS(5), 20, false, MS(500)).is_some());
-        assert_eq!(l.baseline(), Some(Duration::from_millis(5)));
-        assert!((0..19).all(|_| l.record(MS(5), 20, false, MS(9_000)).is_none()), "too few");
-        assert!(l.record(MS(5), 20, false, MS(9_000)).is_some());
+        let record = |n: usize, ms: u64| (0..n).find_map(|_| l.record(MS(5), 20, false, MS(ms)));
+        assert_eq!(record(21, 500), None, "the first is not judged");
+        assert_eq!(record(100, 999), None, "too early");
+        assert_eq!(record(1, 1_000), Some(40));
+        assert_eq!(record(19, 9_000), None, "too few");
+        assert_eq!(record(1, 9_000), None, "twenty are not half of forty, and a window without change");
+        assert_eq!((l.limit(), l.baseline()), (40, Some(Duration::from_millis(5))));
     }
 
     #[test]
     fn a_window_lasts_for_a_latency() {
         let l = limiter();
-        let mut at = |ms: u64| (0..20).find_map(|_| l.record(MS(2_000), 20, false, MS(ms)));
-        assert!(at(3_000).is_some());
+        let at = |ms: u64| (0..20).find_map(|_| l.record(MS(2_000), 20, false, MS(ms)));
+        assert_eq!(at(3_000), None, "the first");
         assert_eq!(at(4_999), None);
-        assert!(at(5_000).is_some());
+        assert_eq!(at(5_000), Some(40));
     }
 
     #[test]
@@ -153,7 +156,7 @@ mod tests {
         (0..50).for_each(|_| _ = l.record(MS(60_000), 20, true, MS(10)));
         (0..49).for_each(|_| _ = l.record(MS(5), 20, false, MS(10)));
         assert_eq!(l.record(MS(5), 20, false, MS(500)), Some(10));
-        (0..20).for_each(|_| _ = l.record(MS(5), 1, false, MS(1_000)));
+        (1..=2).for_each(|n| (0..20).for_each(|_| _ = l.record(MS(5), 1, false, MS(500 + n * 500))));
         assert_eq!(l.baseline(), Some(Duration::from_millis(5)));
     }
 

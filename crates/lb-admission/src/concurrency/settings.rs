@@ -7,34 +7,35 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AdaptiveConcurrency {
-    /// The limit before anything is known, default 20 (`min`–`max`).
+    /// The limit before anything is known, default 4 (`min`–`max`). It doubles with each window while nothing becomes
+    /// slower; begun above what the backend bears, its first latencies would have a queue in them.
     pub initial: u32,
     /// The floor, default 4 (1–`max`): below a few requests latency says more of the requests than of the backend.
     pub min: u32,
     /// The most, default 1 000 (`min`–1 000 000).
     pub max: u32,
-    /// How many times its baseline latency may be, default 1.5 (1.05–10). With traffic enough, a backend of K slots gets a
-    /// little more than K times this.
+    /// How many times its baseline latency may be, default 1.3 (1.05–10). With traffic enough, a backend of K slots gets
+    /// about K times this.
     pub tolerance: f64,
     /// The share of the way to the new limit that is gone with each window, default 0.5 (0.01–1).
     pub smoothing: f64,
     /// How long latencies are gathered before the limit changes, default 500 ms (10 ms – 60 s). It lasts for one latency
     /// at least, so that the last change shows in it.
     pub window: Duration,
-    /// How many requests a window has at least, default 20 (1–100 000); until then it goes on.
+    /// How many requests a window has at least, default 40 (1–100 000); until then it goes on. Fewer make a noisy mean.
     pub min_samples: u32,
 }
 
 impl Default for AdaptiveConcurrency {
     fn default() -> Self {
         Self {
-            initial: 20,
+            initial: 4,
             min: 4,
             max: 1_000,
-            tolerance: 1.5,
+            tolerance: 1.3,
             smoothing: 0.5,
             window: Duration::from_millis(500),
-            min_samples: 20,
+            min_samples: 40,
         }
     }
 }
@@ -110,7 +111,7 @@ impl AdaptiveConcurrency {
 }
 
 /// NaN is within nothing.
-fn within<T: PartialOrd + std::fmt::Debug>(
+fn within<T: PartialOrd + Copy + std::fmt::Debug>(
     field: &'static str,
     value: T,
     low: T,

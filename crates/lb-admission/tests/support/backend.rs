@@ -8,25 +8,25 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// What holds from an instant on.
 #[derive(Clone, Copy, Debug)]
-pub struct Phase {
-    pub from_s: f64,
+pub(crate) struct Phase {
+    pub(crate) from_s: f64,
     /// Requests a second, in multiples of `slots / service`.
-    pub load: f64,
+    pub(crate) load: f64,
     /// Requests that the backend serves at once.
-    pub slots: usize,
+    pub(crate) slots: usize,
     /// What a request takes in its slot, in seconds: the mean of an exponential distribution.
-    pub service_s: f64,
+    pub(crate) service_s: f64,
 }
 
 /// What was seen in one second.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Second {
+pub(crate) struct Second {
     /// The limit at its end.
-    pub limit: u32,
-    pub answered: u32,
-    pub turned_away: u32,
+    pub(crate) limit: u32,
+    pub(crate) answered: u32,
+    pub(crate) turned_away: u32,
     /// The mean latency of what was answered, in seconds.
-    pub latency_s: f64,
+    pub(crate) latency_s: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ enum Event {
 /// Requests that wait longer count as dropped.
 const TIMEOUT_NS: u64 = 30_000_000_000;
 
-pub fn run(settings: AdaptiveConcurrency, phases: &[Phase], seconds: u64, seed: u64) -> Vec<Second> {
+pub(crate) fn run(settings: AdaptiveConcurrency, phases: &[Phase], seconds: u64, seed: u64) -> Vec<Second> {
     let limiter = Limiter::new(settings, Nanos::ZERO).expect("valid settings");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut exponential = move |mean_s: f64| (-(1.0 - random.f64()).ln() * mean_s * 1e9) as u64;
