@@ -17,9 +17,9 @@
 //!   slower shows that there was a queue in the baseline. The limit moves by itself often enough: none is lowered just to
 //!   measure, and none stays at the floor for ever.
 //!
-//! In simulation (`examples/concurrency_sim.rs`) limits of full backends come to rest at 1 to 2 times their slots, at
-//! 2.5 with latencies of 100 ms and more or less than ten slots, where windows are noisy; at a load that is just what a
-//! backend bears they wander up to three times.
+//! In simulation (`examples/concurrency_sim.rs`) limits of full backends come to rest at 1 to 2 times their slots. Where
+//! windows are noisy, as latencies are 100 ms and more, some rest at 2.5 times, and of four slots at up to 3.5. At a load
+//! that is just what a backend bears they wander up to three times.
 //!
 //! Lacks: percentiles (a mean of many latencies moves with the queue, a high percentile with the slowest kind of request),
 //! and kinds of requests: a mix that changes for slower kinds looks like a slower backend until it is recognised as one.
