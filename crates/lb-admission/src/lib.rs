@@ -14,6 +14,8 @@ pub mod queue;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod shed;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use lb_types::SettingsError;
 pub use priority::Priority;
