@@ -100,6 +100,24 @@ fn a_turn_goes_on_to_who_can_use_the_place() {
 }
 
 #[test]
+fn a_turn_ends_with_who_finds_that_no_place_is_free() {
+    let (queue, _) = queue(QueueSettings::new());
+    let mut waiters: Vec<_> = (0..3).map(|_| Waiter::late(&queue, Priority::NORMAL)).collect();
+    for waiter in &mut waiters[..2] {
+        assert_eq!(waiter.poll(), Poll::Ready(Ok(())), "before it joined, a place may have been left behind");
+    }
+    waiters[0].ticket.none_free();
+    assert_eq!(waiters[2].poll(), Poll::Pending, "now it is known that none was");
+    waiters[1].ticket.pass_on();
+    queue.freed();
+    assert_eq!(waiters[0].poll(), Poll::Ready(Ok(())));
+    waiters[0].ticket.none_free();
+    let woken: Vec<_> = waiters.iter().map(Waiter::woken).collect();
+    assert_eq!(woken, [0, 0, 0], "0 had not been told to wait, and nobody else was disturbed");
+    assert_eq!(Waiter::late(&queue, Priority::HIGH).poll(), Poll::Pending);
+}
+
+#[test]
 fn a_newcomer_waits_while_the_place_is_promised() {
     let (queue, _) = queue(QueueSettings::new());
     let mut first = Waiter::join(&queue, Priority::LOW);
@@ -181,11 +199,13 @@ fn whoever_notices_wakes_the_refused() {
     assert!(matches!(waiter.poll(), Poll::Ready(Err(Refused::Timeout { .. }))));
 }
 
-/// Some are bound to one of the places, some leave while they wait; whoever waits is served in the end, without a timer.
+/// Some are bound to one of the places, some leave while they wait; whoever waits is served in the end, though at the end of each
+/// episode nobody comes any more.
 #[test]
 fn many_threads_lose_no_turn() {
+    const EPISODES: u64 = 300;
     const THREADS: u64 = 8;
-    const ROUNDS: u64 = 3_000;
+    const ROUNDS: u64 = 12;
     const KINDS: usize = 3;
 
     struct Unpark(thread::Thread);
@@ -197,25 +217,26 @@ fn many_threads_lose_no_turn() {
 
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let settings = QueueSettings::new().overload(None).timeout(Duration::from_secs(600));
+    let settings = QueueSettings::new().overload(None).timeout(Duration::from_secs(10));
     let queue = Queue::new(settings.max_size(THREADS as usize), Arc::new(SystemClock::new())).unwrap();
     let places = [const { AtomicUsize::new(1) }; KINDS];
     let (taken, left) = (AtomicU64::new(0), AtomicU64::new(0));
     let take = |kind: &usize| places[*kind].try_update(SeqCst, SeqCst, |free| free.checked_sub(1)).is_ok();
-    let wait = |rng: &mut fastrand::Rng, try_take: &dyn Fn() -> Option<usize>| {
+    let wait = |rng: &mut fastrand::Rng, bound: bool, try_take: &dyn Fn() -> Option<usize>| {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut ticket = queue.join(Priority::level(rng.u8(..3)), None).unwrap();
         let patience = if rng.u8(..4) == 0 { rng.usize(1..4) } else { usize::MAX };
         for _ in 0..patience {
             match ticket.poll_turn(&mut Context::from_waker(&waker)) {
-                Poll::Pending => thread::park(),
+                // A turn that was lost shows as a timeout.
+                Poll::Pending => thread::park_timeout(Duration::from_secs(11)),
                 Poll::Ready(turn) => {
-                    turn.expect("nobody is refused");
+                    turn.expect("a turn was lost");
                     if let Some(place) = try_take() {
                         ticket.served();
                         return Some(place);
                     }
-                    ticket.pass_on();
+                    if bound { ticket.pass_on() } else { ticket.none_free() }
                 }
             }
         }
@@ -227,7 +248,7 @@ fn many_threads_lose_no_turn() {
             let bound = rng.bool().then(|| rng.usize(..KINDS));
             let try_take = || (0..KINDS).filter(|k| bound.is_none_or(|b| b == *k)).find(take);
             let at_once = if queue.is_waiting() { None } else { try_take() };
-            if let Some(kind) = at_once.or_else(|| wait(&mut rng, &try_take)) {
+            if let Some(kind) = at_once.or_else(|| wait(&mut rng, bound.is_some(), &try_take)) {
                 if rng.u8(..4) == 0 {
                     thread::yield_now();
                 }
@@ -242,15 +263,17 @@ fn many_threads_lose_no_turn() {
             }
         }
     };
-    thread::scope(|scope| {
-        (0..THREADS).for_each(|n| drop(scope.spawn(move || client(n))));
-    });
+    for episode in 0..EPISODES {
+        thread::scope(|scope| {
+            (0..THREADS).for_each(|n| drop(scope.spawn(move || client(episode * THREADS + n))));
+        });
+        assert!(!queue.is_waiting());
+    }
     let stats = queue.stats();
     let sum = |f: fn(&LevelStats) -> u64| stats.levels.iter().map(f).sum::<u64>();
     let left = left.load(SeqCst);
     println!("{taken:?} were served, {left} left; {} had joined", sum(|l| l.joined));
-    assert_eq!(taken.load(SeqCst) + left, THREADS * ROUNDS);
-    assert_eq!((stats.waiting, queue.is_waiting()), (0, false));
+    assert_eq!(taken.load(SeqCst) + left, EPISODES * THREADS * ROUNDS);
     assert_eq!(sum(|l| l.joined), sum(|l| l.served) + sum(|l| l.left));
     assert_eq!(sum(|l| l.left), left);
 }

@@ -76,7 +76,8 @@ pub(super) struct Line<T> {
     arrivals: u64,
     /// The number of the latest turn.
     turns: u64,
-    /// The highest number of a turn that ended without being of use. 1: a newcomer, who has looked at 0, looks.
+    /// The latest turn that may have left a free place behind; 0: none did. Who has looked before it has to look again, as has a
+    /// newcomer, who has looked at 0.
     ended: u64,
     /// Who holds the turn of a change.
     sweeper: Option<Key>,
@@ -99,7 +100,7 @@ impl<T> Line<T> {
             len_max: settings.max_size,
             arrivals: 0,
             turns: 1,
-            ended: 1,
+            ended: 0,
             sweeper: None,
             virtual_time: 0,
             now: Nanos::ZERO,
@@ -131,6 +132,10 @@ impl<T> Line<T> {
         let level = priority.index(self.rows.len());
         if self.len >= self.len_max {
             self.displace_below(level)?;
+        }
+        if self.len == 0 {
+            // While nobody waited, places became free without a turn, perhaps since its last try.
+            self.ended = self.turns;
         }
         let row = &mut self.rows[level];
         if row.waiting.is_empty() {
@@ -174,7 +179,8 @@ impl<T> Line<T> {
                 return Answer::Wait(row.again_at(waiter, now));
             }
         };
-        waiter.stand = Stand::Looks(turn);
+        // A place that was left behind may be what it finds, and then the turn's own is still free.
+        waiter.stand = Stand::Looks(turn.map(|t| Turn { sweeps: t.sweeps || waiter.looked < ended, ..t }));
         waiter.looked = turns;
         self.deadlines.remove(&(waiter.deadline, key));
         self.forget_doubt(key);
@@ -184,22 +190,41 @@ impl<T> Line<T> {
     /// It found no place that it can use: it waits on where it is, and its turn goes on to the next.
     pub(super) fn pass_on(&mut self, now: Nanos, key: Key) {
         self.expire(now);
-        let turns = self.turns;
-        if let Some(waiter) = self.waiter_mut(key) {
-            let turn = waiter.stand.turn();
-            let deadline = waiter.deadline;
-            waiter.stand = Stand::Waits;
-            // Turns that were made since it looked may have passed it by.
-            if waiter.looked < turns {
-                self.doubtful.insert(key);
-            }
-            self.deadlines.insert((deadline, key));
-            if let Some(turn) = turn {
-                self.let_go(key);
-                self.hand_on(turn, Some(key));
-            }
+        if let Some(turn) = self.stand_back(key) {
+            self.hand_on(turn, Some(key));
         }
         self.settle();
+    }
+
+    /// It found that there is no place for anybody: it waits on where it is, and its turn is over, as are the doubts of all others.
+    pub(super) fn none_free(&mut self, now: Nanos, key: Key) {
+        self.expire(now);
+        let looked = self.waiter_mut(key).map_or(0, |w| w.looked);
+        if self.ended <= looked {
+            self.ended = 0;
+        }
+        // Made again since it looked, the turn goes on.
+        if let Some(turn) = self.stand_back(key).filter(|turn| turn.anew) {
+            self.hand_on(turn, None);
+        }
+        self.settle();
+    }
+
+    /// It looks no more and waits; returns its turn.
+    fn stand_back(&mut self, key: Key) -> Option<Turn> {
+        let turns = self.turns;
+        let waiter = self.waiter_mut(key)?;
+        let (turn, deadline) = (waiter.stand.turn(), waiter.deadline);
+        waiter.stand = Stand::Waits;
+        // Turns that were made since it looked may have passed it by.
+        if waiter.looked < turns {
+            self.doubtful.insert(key);
+        }
+        self.deadlines.insert((deadline, key));
+        if turn.is_some() {
+            self.let_go(key);
+        }
+        turn
     }
 
     /// It has a place; the turn is used up, unless it is a change's.

@@ -18,14 +18,15 @@
 //! # The protocol
 //!
 //! 1. While nobody waits, try to take a place. ([`Queue::is_waiting`]: newcomers do not overtake.)
-//! 2. [`Queue::join`], and wait for one's turn. A newcomer's first turn comes at once, unless free places are promised to others:
-//!    so a place that was freed between its try and its joining is not lost, nor one that only it can use.
+//! 2. [`Queue::join`], and wait for one's turn. A newcomer has a turn at once, if a place may be free that is promised to nobody:
+//!    so one that was freed between its try and its joining is not lost, nor one that only it can use.
 //! 3. On each turn, try again. With a place: [`Ticket::served`]. Without: [`Ticket::pass_on`], and wait on. Those who wait may be bound to
 //!    different backends, so the turn goes on to the next until one can use the place or all have looked; then it is free for newcomers.
+//!    If nobody could use a place now: [`Ticket::none_free`], which ends the turn.
 //! 4. Who gives a place back does so first and then calls [`Queue::freed`].
 //!
 //! A newcomer's own look may, by luck, catch a place that is freed while it looks, before the one whose turn that becomes. It is the only
-//! way to overtake.
+//! way to overtake. A turn that goes on is one wake after the other, up to all who wait: where none is bound, `none_free` avoids it.
 //!
 //! ```
 //! use lb_admission::queue::{Queue, QueueSettings, Refused, Ticket};
@@ -54,7 +55,7 @@
 //!                 ticket.served();
 //!                 return Ok(());
 //!             }
-//!             ticket.pass_on();
+//!             ticket.none_free(); // all places are alike here
 //!         }
 //!     }
 //!

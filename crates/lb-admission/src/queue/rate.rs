@@ -36,8 +36,8 @@ impl Rate {
         self.turn_over(now);
         let seconds = (now - self.began + self.span).as_secs_f64();
         let served = (self.before + self.present) as f64;
-        // Nobody served: infinite, or not a number in the first instant; both become the longest.
-        let advice = (waiting as f64 * seconds / served).min(RETRY_MAX).max(RETRY_MIN);
+        let seconds = if served > 0.0 { waiting as f64 * seconds / served } else { RETRY_MAX };
+        let advice = seconds.clamp(RETRY_MIN, RETRY_MAX);
         Duration::from_secs(advice.ceil() as u64)
     }
 

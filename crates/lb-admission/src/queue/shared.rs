@@ -65,7 +65,7 @@ impl Queue {
     /// Does anybody wait? Then a newcomer joins without trying first. One load.
     #[inline]
     pub fn is_waiting(&self) -> bool {
-        self.len() > 0
+        !self.is_empty()
     }
 
     /// How many wait. One load.

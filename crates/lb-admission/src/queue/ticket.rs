@@ -27,8 +27,8 @@ impl Ticket {
         Self { queue, key, joined, wake_at: joined, refused: None, gone: false }
     }
 
-    /// Whether it is one's turn. `Ok`: try to take a place, then say [`served`](Self::served) or [`pass_on`](Self::pass_on); asked
-    /// again before, it says the same. Pending: the waker will be called; poll again at [`wake_at`](Self::wake_at) in any case.
+    /// Whether it is one's turn. `Ok`: try to take a place, then say [`served`](Self::served), [`pass_on`](Self::pass_on) or
+    /// [`none_free`](Self::none_free); asked again before, it says the same. Pending: the waker will be called; poll again at [`wake_at`](Self::wake_at) in any case.
     ///
     /// # Errors
     /// It was refused, as everyone who asks from now on is told.
@@ -99,10 +99,17 @@ impl Ticket {
         .await
     }
 
-    /// It could not use a place: it waits on where it is, and the turn goes to the next one who has not looked since it was made.
+    /// It found no place that it can use: it waits on where it is, and the turn goes to the next one who has not looked since it was made.
     pub fn pass_on(&mut self) {
         let key = self.key;
         self.queue.with(|state, now| state.line.pass_on(now, key));
+    }
+
+    /// It found that no place is free, neither for itself nor for anybody else who waits: it waits on where it is, and the turn is over.
+    /// Saves the others from looking in vain. Who is bound to some of the places, or is not sure, says [`pass_on`](Self::pass_on).
+    pub fn none_free(&mut self) {
+        let key = self.key;
+        self.queue.with(|state, now| state.line.none_free(now, key));
     }
 
     /// It has a place, and leaves the line. Returns how long it waited.

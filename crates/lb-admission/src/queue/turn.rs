@@ -6,7 +6,11 @@
 //! which many may be served, asks for the next level by weight after each of them.)
 //!
 //! It passes those by who hold another turn at that moment. If it ends without being of use, they may have looked before its place
-//! became free: they look once more (`Line::owed`), as do newcomers whose own try before they joined was too early.
+//! became free: they look once more. So do newcomers, who may find a place that nobody else could use. If somebody finds one before
+//! whom a place may have been left behind, it may have been that one; so its turn goes on as if it had found none.
+//!
+//! All that is only for those who are bound to some of the places. Where nobody is, [`none_free`](super::Ticket::none_free) ends a
+//! turn at once, and there is no doubt about what was left behind: nothing.
 
 /// Where one who waits stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub(super) struct Turn {
     pub(super) done: u8,
     /// How it goes through the present level: to the end as it began, also if overload begins or ends meanwhile.
     pub(super) newest_first: bool,
-    /// It goes on when its holder has found a place.
+    /// It goes on when its holder has found a place: a change's turn, and one whose place may still be free then.
     pub(super) sweeps: bool,
     /// Made again while it was under way: its next step is its first.
     pub(super) anew: bool,

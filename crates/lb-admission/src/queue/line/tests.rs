@@ -91,9 +91,9 @@ fn a_change_visits_all_whether_or_not_they_find_a_place() {
     line.changed(MS(1)); // while it looks: it looks again
     line.pass_on(MS(1), keys[1]);
     assert_eq!(called(&mut line), [1]);
-    for n in 1..4 {
-        assert_eq!(line.ask(MS(1), keys[n]), Answer::Look);
-        line.pass_on(MS(1), keys[n]);
+    for key in &keys[1..] {
+        assert_eq!(line.ask(MS(1), *key), Answer::Look);
+        line.pass_on(MS(1), *key);
     }
     assert_eq!(called(&mut line), [2, 3]);
     assert_eq!((line.len(), line.promised()), (3, 0));
@@ -390,7 +390,7 @@ proptest! {
                         prop_assert_eq!(line.ask(MS(now), key), Answer::Look);
                         prop_assert!(!visited.contains(&key), "twice");
                         visited.push(key);
-                        if keys.iter().any(|k| *k == (bound, key)) {
+                        if keys.contains(&(bound, key)) {
                             line.served(MS(now), key);
                             let naive = &mut model[usize::from(key.level)];
                             let at = naive.waiting.iter().position(|w| w.0 == bound).unwrap();
