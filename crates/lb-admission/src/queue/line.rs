@@ -79,6 +79,8 @@ pub(super) struct Line<T> {
     /// The latest turn that may have left a free place behind; 0: none did. Who has looked before it has to look again, as has a
     /// newcomer, who has looked at 0.
     ended: u64,
+    /// The latest turn that was of use.
+    used: u64,
     /// Who holds the turn of a change.
     sweeper: Option<Key>,
     /// The virtual time of the latest service.
@@ -101,6 +103,7 @@ impl<T> Line<T> {
             arrivals: 0,
             turns: 1,
             ended: 0,
+            used: 0,
             sweeper: None,
             virtual_time: 0,
             now: Nanos::ZERO,
@@ -143,7 +146,8 @@ impl<T> Line<T> {
         }
         let key = Key { number: self.arrivals, level: level as u8 };
         self.arrivals += 1;
-        let waiter = Waiter { joined: self.now, deadline, stand: Stand::Waits, looked: 0, value };
+        let waiter =
+            Waiter { joined: self.now, deadline, stand: Stand::Waits, looked: 0, looked_before: 0, value };
         row.waiting.insert(key.number, waiter);
         self.deadlines.insert((deadline, key));
         self.len += 1;
@@ -172,16 +176,16 @@ impl<T> Line<T> {
                 if self.beckoned == Some(key) {
                     self.beckoned = None; // it is called again once nothing is promised
                 }
-                if waiter.looked < ended {
+                // A turn that is under way may be past its position, and may leave its place behind.
+                if promised > 0 && waiter.looked < turns {
                     self.doubtful.insert(key);
                 }
                 let waiter = &row.waiting[&key.number];
                 return Answer::Wait(row.again_at(waiter, now));
             }
         };
-        // A place that was left behind may be what it finds, and then the turn's own is still free.
-        waiter.stand = Stand::Looks(turn.map(|t| Turn { sweeps: t.sweeps || waiter.looked < ended, ..t }));
-        waiter.looked = turns;
+        waiter.stand = Stand::Looks(turn);
+        (waiter.looked_before, waiter.looked) = (waiter.looked, turns);
         self.deadlines.remove(&(waiter.deadline, key));
         self.forget_doubt(key);
         Answer::Look
@@ -249,7 +253,9 @@ impl<T> Line<T> {
                 {
                     row.pass = row.pass.max(pass);
                 }
-                if turn.sweeps {
+                self.used = self.used.max(turn.number);
+                // What it found may have been left behind before, and then the turn's own place is still free.
+                if turn.sweeps || waiter.looked_before < self.ended {
                     self.hand_on(turn, None);
                 }
             }
@@ -338,6 +344,10 @@ impl<T> Line<T> {
     fn hand_on(&mut self, mut turn: Turn, from: Option<Key>) {
         let mut from = from.filter(|_| !turn.anew).map(|key| (usize::from(key.level), Some(key.number)));
         turn.anew = false;
+        if turn.number < self.used {
+            // Who had the later turn may have taken this one's place; then this one's is the later's, which others have not seen.
+            (turn.number, turn.done, from) = (self.used, 0, None);
+        }
         loop {
             let (level, after) = match from.take() {
                 Some(place) => place,

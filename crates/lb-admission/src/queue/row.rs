@@ -24,6 +24,8 @@ pub(super) struct Waiter<T> {
     pub(super) stand: Stand,
     /// The number of the latest turn when it last looked for a place; 0: it has not looked.
     pub(super) looked: u64,
+    /// The same of the time before that.
+    pub(super) looked_before: u64,
     pub(super) value: T,
 }
 

@@ -7,7 +7,8 @@
 //!
 //! It passes those by who hold another turn at that moment. If it ends without being of use, they may have looked before its place
 //! became free: they look once more. So do newcomers, who may find a place that nobody else could use. If somebody finds one before
-//! whom a place may have been left behind, it may have been that one; so its turn goes on as if it had found none.
+//! whom a place may have been left behind, it may have been that one; so its turn goes on as if it had found none. And of two turns
+//! under way each may be served with the other's place: the earlier one, when it goes on, goes to all that the later one would.
 //!
 //! All that is only for those who are bound to some of the places. Where nobody is, [`none_free`](super::Ticket::none_free) ends a
 //! turn at once, and there is no doubt about what was left behind: nothing.
@@ -42,7 +43,7 @@ pub(super) struct Turn {
     pub(super) done: u8,
     /// How it goes through the present level: to the end as it began, also if overload begins or ends meanwhile.
     pub(super) newest_first: bool,
-    /// It goes on when its holder has found a place: a change's turn, and one whose place may still be free then.
+    /// It goes on when its holder has found a place: a change's.
     pub(super) sweeps: bool,
     /// Made again while it was under way: its next step is its first.
     pub(super) anew: bool,

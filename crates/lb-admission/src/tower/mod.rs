@@ -1,0 +1,3 @@
+//! Layers and services for tower's stacks (feature `tower`).
+
+pub mod queue;
