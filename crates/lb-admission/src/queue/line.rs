@@ -304,22 +304,29 @@ impl<T> Line<T> {
     /// Refuses who has to go now.
     pub(super) fn expire(&mut self, now: Nanos) {
         self.now = self.now.max(now);
+        self.observe();
         while let Some(&(deadline, key)) = self.deadlines.first()
             && deadline <= self.now
         {
             self.refuse(key, Why::Timeout);
         }
+        self.observe();
         for level in 0..self.rows.len() {
-            self.rows[level].observe(self.now);
             for number in self.rows[level].overdue(self.now) {
                 self.refuse(Key { number, level: level as u8 }, Why::Overloaded);
             }
         }
+        self.observe();
+    }
+
+    /// Before and after each change: see [`Row::observe`].
+    fn observe(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.observe(self.now));
     }
 
     /// What is to be done after each change.
     fn settle(&mut self) {
-        self.rows.iter_mut().for_each(|row| row.observe(self.now));
+        self.observe();
         if self.promised() > 0 || self.beckoned.is_some() {
             return;
         }

@@ -288,13 +288,10 @@ struct Naive {
 impl Naive {
     /// Whom the level refuses at this ms.
     fn at(&mut self, now: u64) -> Vec<u32> {
+        self.begin(now);
         let late: Vec<u32> = self.waiting.iter().filter(|w| w.2 <= now).map(|w| w.0).collect();
         self.waiting.retain(|w| w.2 > now);
-        self.note(now);
-        let since = self.long.iter().rposition(|long| !long).map_or(0, |at| at as u64 + 1).max(self.broken);
-        if !self.overloaded && self.long[now as usize] && now >= since + 100 {
-            (self.overloaded, self.refused) = (true, now);
-        }
+        self.begin(now);
         let mut over = Vec::new();
         if self.overloaded {
             over.extend(self.waiting.iter().filter(|w| now - w.1 >= 10).map(|w| w.0));
@@ -307,6 +304,15 @@ impl Naive {
         }
         self.note(now);
         late.into_iter().chain(over).collect()
+    }
+
+    /// Does overload begin?
+    fn begin(&mut self, now: u64) {
+        self.note(now);
+        let since = self.long.iter().rposition(|long| !long).map_or(0, |at| at as u64 + 1).max(self.broken);
+        if !self.overloaded && self.long[now as usize] && now >= since + 100 {
+            (self.overloaded, self.refused) = (true, now);
+        }
     }
 
     /// Once short within this ms, it counts as short.
