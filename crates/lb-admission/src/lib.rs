@@ -7,6 +7,7 @@
 //! | [`shed`] | refusing early while the machine is overloaded |
 //! | [`concurrency`] | how many requests a backend bears, found out from its latency |
 //! | `rate_limit` | how many requests a client may make (feature `rate-limit`) |
+//! | `tower` | layers and services for tower's stacks (feature `tower`) |
 
 pub mod concurrency;
 pub mod priority;
@@ -14,6 +15,8 @@ pub mod queue;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod shed;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use lb_types::SettingsError;
 pub use priority::Priority;
