@@ -7,7 +7,7 @@
 //! | [`shed`] | refusing early while the machine is overloaded |
 //! | [`concurrency`] | how many requests a backend bears, found out from its latency |
 //! | `rate_limit` | how many requests a client may make (feature `rate-limit`) |
-//! | `tower` | these in tower's stacks (feature `tower`) |
+//! | `tower` | layers and services for tower's stacks (feature `tower`) |
 
 pub mod concurrency;
 pub mod priority;

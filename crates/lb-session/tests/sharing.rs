@@ -5,6 +5,7 @@ use lb_session::{
     SharingSettings, Source,
 };
 use lb_store::{MemorySettings, MemoryStore};
+use lb_types::store::{RateAnswer, RateQuota};
 use lb_types::{BackendId, ManualClock, Nanos, RequestInfo, Store, StoreError, StoreFuture};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -78,6 +79,9 @@ impl Store for Flaky {
     }
     fn touch<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
         self.ask(self.inner.touch(key, ttl))
+    }
+    fn rate<'a>(&'a self, key: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer> {
+        self.ask(self.inner.rate(key, quota, cost))
     }
 }
 

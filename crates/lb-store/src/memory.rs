@@ -7,7 +7,7 @@
 //! It says [`StoreError::TooLarge`] of an entry that would not fit into an empty shard; nothing else fails but arguments out of bounds.
 
 use lb_types::SettingsError;
-use lb_types::store::{check_key, check_ttl, check_value};
+use lb_types::store::{RateAnswer, RateQuota, check_key, check_ttl, check_value};
 use lb_types::{Clock, Nanos, Store, StoreError, StoreFuture};
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -220,14 +220,27 @@ impl MemoryStore {
         check_key(key)?;
         check_value(value)?;
         check_ttl(ttl)?;
-        let cost = Shard::cost(key, value);
-        if cost > self.bytes_max {
-            return Err(StoreError::TooLarge { what: "entry", bytes: cost, max: self.bytes_max });
-        }
         let now = self.clock.now();
         let mut shard = self.shard(key);
         if !may(shard.live(key, now).map(|entry| &*entry.value)) {
             return Ok(false);
+        }
+        self.place(&mut shard, key, value, now, now + ttl.into())?;
+        Ok(true)
+    }
+
+    /// Sets `key`, and makes room for it if that is needed.
+    fn place(
+        &self,
+        shard: &mut Shard,
+        key: &str,
+        value: &[u8],
+        now: Nanos,
+        expires: Nanos,
+    ) -> Result<(), StoreError> {
+        let cost = Shard::cost(key, value);
+        if cost > self.bytes_max {
+            return Err(StoreError::TooLarge { what: "entry", bytes: cost, max: self.bytes_max });
         }
         shard.remove(key);
         (0..EXPIRED_A_CALL).all(|_| shard.clear_expired(now));
@@ -237,8 +250,29 @@ impl MemoryStore {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
         }
-        shard.insert(key.into(), value.into(), now + ttl.into());
-        Ok(true)
+        shard.insert(key.into(), value.into(), expires);
+        Ok(())
+    }
+
+    /// The entry's value is the instant at which the debt ends, and so is its expiry.
+    fn step(&self, key: &str, quota: RateQuota, cost: u32) -> Result<RateAnswer, StoreError> {
+        check_key(key)?;
+        quota.check_cost(cost)?;
+        let now = self.clock.now();
+        let mut shard = self.shard(key);
+        let end = match shard.live(key, now).map(|entry| <[u8; 8]>::try_from(&*entry.value)) {
+            None => now,
+            Some(Ok(bytes)) => Nanos(u64::from_le_bytes(bytes)),
+            Some(Err(_)) => {
+                return Err(StoreError::Unexpected { reason: format!("{key} holds no rate") });
+            }
+        };
+        let answer = quota.step(end - now, cost);
+        if answer.allowed && cost > 0 {
+            let end = now + answer.reset.into();
+            self.place(&mut shard, key, &end.0.to_le_bytes(), now, end)?;
+        }
+        Ok(answer)
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
@@ -307,5 +341,9 @@ impl Store for MemoryStore {
 
     fn touch<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
         Box::pin(async move { self.renew(key, ttl) })
+    }
+
+    fn rate<'a>(&'a self, key: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer> {
+        Box::pin(async move { self.step(key, quota, cost) })
     }
 }

@@ -8,6 +8,7 @@
 
 use crate::away::{Admission, AwaySettings, Change, Presence};
 use lb_types::SettingsError;
+use lb_types::store::{RateAnswer, RateQuota};
 use lb_types::{Clock, Nanos, Store, StoreError, StoreFuture};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,7 +174,12 @@ impl<S: Store> Resilient<S> {
                     self.presence().failed(&self.settings, error.clone(), was_probe, began, now, random)
                 }
                 // It answered, if only to say that the call was wrong. Arguments out of bounds are not sent at all, and so no news.
-                Err(StoreError::EmptyKey | StoreError::TooLarge { .. } | StoreError::BadTtl { .. }) => {
+                Err(
+                    StoreError::EmptyKey
+                    | StoreError::TooLarge { .. }
+                    | StoreError::BadTtl { .. }
+                    | StoreError::BadCost { .. },
+                ) => {
                     self.errors.fetch_add(1, Relaxed);
                     Change::None
                 }
@@ -237,6 +243,10 @@ impl<S: Store> Store for Resilient<S> {
 
     fn touch<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
         self.call(move || self.inner.touch(key, ttl))
+    }
+
+    fn rate<'a>(&'a self, key: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer> {
+        self.call(move || self.inner.rate(key, quota, cost))
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 use common::suite::{self, LONG};
 use lb_store::memory::ENTRY_OVERHEAD_BYTES;
 use lb_store::{AwaySettings, MemorySettings, MemoryStore, Resilient};
+use lb_types::store::RateQuota;
 use lb_types::{ManualClock, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,23 @@ async fn bytes_are_bounded_whatever_is_set() {
         store.set("k", &[n], LONG).await.unwrap();
     }
     assert_eq!(store.usage().bytes, 1 + 1 + ENTRY_OVERHEAD_BYTES, "nothing that expired stays");
+}
+
+#[tokio::test]
+async fn a_rate_goes_by_the_stores_clock_and_leaves_nothing_behind() {
+    let (store, clock) = store(MemorySettings::new().shards(1));
+    // Seven a second: an interval that is no whole number of anything.
+    let quota = RateQuota::per(7, Duration::from_secs(1), 6).unwrap();
+    let mut admitted = 0;
+    for _ in 0..60_000 {
+        admitted += u32::from(store.rate("k", quota, 1).await.unwrap().allowed);
+        clock.advance(Duration::from_millis(1));
+    }
+    assert_eq!(admitted, 6 + 60 * 7);
+    assert_eq!(store.usage().entries, 1);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(store.rate("k", quota, 0).await.unwrap().remaining, 7);
+    assert_eq!(store.get("k").await.unwrap(), None);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use common::suite::{self, LONG};
 use common::until::until;
 use lb_store::{AwaySettings, RedisSettings, RedisStore, RedisUrl, Resilient, Store, StoreError, StoreEvent};
 use lb_testkit::RedisServer;
-use lb_types::SystemClock;
+use lb_types::store::RateQuota;
+use lb_types::{Nanos, SystemClock};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -74,6 +75,38 @@ async fn raw(url: &str) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(url).unwrap();
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
     client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+}
+
+/// The server's clock cannot be moved, but what it has written down can.
+#[tokio::test]
+async fn a_rate_goes_by_the_servers_clock_to_the_nanosecond() {
+    let server = RedisServer::start(&[]);
+    let store = store(&server.url());
+    let mut raw = raw(&server.url()).await;
+    let (s, us): (u64, u64) = redis::cmd("TIME").query_async(&mut raw).await.unwrap();
+    let began = Nanos(s * 1_000_000_000 + us * 1_000);
+    let quota = RateQuota::per(333_333, Duration::from_secs(3_600), 999).unwrap();
+    for _ in 0..1_000 {
+        assert!(store.rate("k", quota, 1).await.unwrap().allowed);
+    }
+    let kept: String = redis::cmd("GET").arg("edge-lb:k").query_async(&mut raw).await.unwrap();
+    let (s, ns) = kept.split_once(' ').unwrap();
+    let ends = Nanos::from_secs(s.parse().unwrap()) + Nanos(ns.parse().unwrap());
+    // The first began at some microsecond, and a thousand intervals of 10 800 011 ns lie behind it, unless the debt ran out in between.
+    let first = (ends - began).0 - 1_000 * 10_800_011;
+    assert!(first < 10_000_000_000, "{kept}");
+    assert_eq!(first % 1_000, 0, "not a nanosecond was lost: {kept}");
+    let ttl: u64 = redis::cmd("PTTL").arg("edge-lb:k").query_async(&mut raw).await.unwrap();
+    assert!((1..=10_801).contains(&ttl), "{ttl}");
+
+    // A clock that was set back by a year is not a debt of a year.
+    let _: () = redis::cmd("SET")
+        .arg("edge-lb:back")
+        .arg(format!("{} 5", began.0 / 1_000_000_000 + 31_536_000))
+        .query_async(&mut raw)
+        .await
+        .unwrap();
+    assert_eq!(store.rate("back", quota, 1).await.unwrap().retry_after, quota.interval());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A store that goes away and returns, by script and under virtual time.
 
 use lb_store::{AwaySettings, OnEvent, Resilient, StoreEvent};
+use lb_types::store::{RateAnswer, RateQuota};
 use lb_types::{Clock, ManualClock, Nanos, Store, StoreError, StoreFuture};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -55,6 +56,9 @@ impl Store for Scripted {
     }
     fn touch<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
         self.answer(true)
+    }
+    fn rate<'a>(&'a self, _: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer> {
+        self.answer(quota.step(Nanos::ZERO, cost))
     }
 }
 

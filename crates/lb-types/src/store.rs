@@ -9,8 +9,13 @@
 //!   must not be lost;
 //! - [`set_if_absent`](Store::set_if_absent) and [`compare_and_set`](Store::compare_and_set) are atomic among all who share the store:
 //!   of several that expect the same, one succeeds;
+//! - [`rate`](Store::rate) is atomic too, and goes by the store's clock: those who share the store need not agree on the time;
 //! - keys, values and times are within the bounds below, or a call fails before anything is asked;
 //! - each call ends within the implementation's time limit. One that failed with [`StoreError::Timeout`] may have been carried out.
+
+mod rate;
+
+pub use rate::{RATE_INTERVAL_MIN, RateAnswer, RateQuota};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -55,6 +60,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lets `key` live for `ttl` from now, longer or shorter than before; whether it is there.
     fn touch<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool>;
+
+    /// One step of the rate algorithm for `key`; see [`RateQuota::step`]. What is kept under the key is the implementation's own affair and
+    /// goes when the debt does; a refusal changes nothing. A key must not be used for anything else.
+    fn rate<'a>(&'a self, key: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer>;
 }
 
 /// Why a call of a [`Store`] did nothing, or is not known to have done anything.
@@ -104,6 +113,14 @@ pub enum StoreError {
     /// A key is empty.
     #[error("key is empty: 1 byte at least")]
     EmptyKey,
+    /// A cost that no amount of waiting would admit.
+    #[error("cost = {cost}: a burst of {burst} never admits so much at once")]
+    BadCost {
+        /// What was asked for.
+        cost: u32,
+        /// The quota's burst.
+        burst: u32,
+    },
     /// A time to live is out of bounds.
     #[error("ttl = {ttl:?}: from 1 ms to 366 days")]
     BadTtl {
@@ -128,6 +145,7 @@ impl StoreError {
             Self::Unexpected { .. } => "unexpected",
             Self::TooLarge { .. } => "too-large",
             Self::EmptyKey => "empty-key",
+            Self::BadCost { .. } => "bad-cost",
             Self::BadTtl { .. } => "bad-ttl",
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Database, GeoDetector, Location, Provider};
 use futures_util::FutureExt as _;
 use lb_types::ManualClock;
-use lb_types::store::{StoreError, StoreFuture, check_key, check_ttl, check_value};
+use lb_types::store::{RateAnswer, RateQuota, StoreError, StoreFuture, check_key, check_ttl, check_value};
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Mutex;
@@ -63,6 +63,10 @@ impl Store for Fake {
 
     fn touch<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
         unreachable!("entries do not live longer by being read")
+    }
+
+    fn rate<'a>(&'a self, _: &'a str, _: RateQuota, _: u32) -> StoreFuture<'a, RateAnswer> {
+        unreachable!("a cache counts nothing")
     }
 }
 

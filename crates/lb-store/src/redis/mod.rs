@@ -1,15 +1,16 @@
 //! Redis and Valkey, over one multiplexed connection that heals itself.
 //!
-//! Works with any server that has `GET`, `SET … PX … NX`, `DEL`, `PEXPIRE` and Lua scripts: Redis 6 and later, Valkey. Not with a cluster,
+//! Works with any server that has `GET`, `SET … PX … NX`, `DEL`, `PEXPIRE`, `TIME` and Lua scripts: Redis 6 and later, Valkey. Not with a cluster,
 //! whose redirections it takes for errors.
 //!
-//! Compare-and-set is a script (`EVALSHA`; a server that does not know it is given it and asked again), atomic by the server's nature.
+//! Compare-and-set and a rate's step are scripts (`EVALSHA`; a server that does not know one is given it and asked again), atomic by the server's nature.
 //! Every call ends within `timeout`, waiting for the connection included. Wrap it in [`Resilient`], or
 //! [`open`](RedisStore::open) it so: alone, each call of an outage would wait that long.
 
 mod connect;
 mod error;
 mod link;
+mod rate;
 mod settings;
 #[cfg(feature = "tls")]
 mod tls;
@@ -22,8 +23,8 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, Script};
 use connect::Connector;
 use lb_types::SettingsError;
-use lb_types::store::{STORE_VALUE_BYTES_MAX, check_key, check_ttl, check_value};
-use lb_types::{Clock, Store, StoreError, StoreFuture};
+use lb_types::store::{RateAnswer, RateQuota, STORE_VALUE_BYTES_MAX, check_key, check_ttl, check_value};
+use lb_types::{Clock, Nanos, Store, StoreError, StoreFuture};
 use link::Link;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,7 @@ return 1";
 pub struct RedisStore {
     link: Arc<Link>,
     compare_and_set: Script,
+    rate: Script,
     prefix: String,
     timeout: Duration,
     url: RedisUrl,
@@ -59,6 +61,7 @@ impl RedisStore {
         Ok(Self {
             link: Link::new(connector, runtime, settings.connect_timeout),
             compare_and_set: Script::new(COMPARE_AND_SET),
+            rate: Script::new(rate::STEP),
             prefix: settings.key_prefix,
             timeout: settings.timeout,
             url: settings.url,
@@ -203,6 +206,17 @@ impl Store for RedisStore {
         Box::pin(async move {
             let (key, ttl_ms) = (self.key(key)?, milliseconds(ttl)?);
             self.call(async |c| command("PEXPIRE", &key).arg(ttl_ms).query_async(c).await).await
+        })
+    }
+
+    fn rate<'a>(&'a self, key: &'a str, quota: RateQuota, cost: u32) -> StoreFuture<'a, RateAnswer> {
+        Box::pin(async move {
+            let key = self.key(key)?;
+            quota.check_cost(cost)?;
+            let mut script = self.rate.key(key);
+            script.arg(quota.debt_of(cost).0).arg(quota.capacity().0);
+            let (allowed, debt): (bool, u64) = self.call(async |c| script.invoke_async(c).await).await?;
+            Ok(quota.answer(allowed, Nanos(debt), cost))
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Keys are prefixed by the caller's `run`, so that the cases of one server do not meet.
 
-use lb_types::store::{STORE_KEY_BYTES_MAX, STORE_TTL_MAX, STORE_VALUE_BYTES_MAX};
+use lb_types::store::{RateQuota, STORE_KEY_BYTES_MAX, STORE_TTL_MAX, STORE_VALUE_BYTES_MAX};
 use lb_types::{Store, StoreError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -19,6 +19,8 @@ pub(crate) async fn behaves(store: Arc<dyn Store>, run: &str) {
     absent_is_absent(&*store, run).await;
     compare_and_set_is_exact(&*store, run).await;
     bounds_hold(&*store, run).await;
+    rates_are_kept(&*store, run).await;
+    admissions_are_counted_once(&store, run).await;
     one_of_many_wins(&store, run).await;
 }
 
@@ -79,6 +81,71 @@ async fn bounds_hold(store: &dyn Store, run: &str) {
         assert_eq!(store.touch(&key, ttl).await, Err(StoreError::BadTtl { ttl }));
     }
     assert_eq!(store.get(&key).await.unwrap(), None);
+}
+
+/// Intervals so long that the test's own time does not matter.
+async fn rates_are_kept(store: &dyn Store, run: &str) {
+    let (key, other) = (format!("{run}:rate"), format!("{run}:rate:other"));
+    let quota = RateQuota::new(LONG, 4).unwrap();
+    let near = |time: Duration, to: Duration| (to.saturating_sub(LONG / 10)..=to).contains(&time);
+    for taken in 1..=5 {
+        let answer = store.rate(&key, quota, 1).await.unwrap();
+        assert_eq!((answer.allowed, answer.remaining, answer.retry_after), (true, 5 - taken, Duration::ZERO));
+        assert!(near(answer.reset, LONG * taken), "{answer:?}");
+    }
+    for _ in 0..3 {
+        let refused = store.rate(&key, quota, 1).await.unwrap();
+        assert_eq!((refused.allowed, refused.remaining), (false, 0));
+        assert!(near(refused.retry_after, LONG) && near(refused.reset, LONG * 5), "{refused:?}");
+    }
+    let look = store.rate(&key, quota, 0).await.unwrap();
+    assert!(look.allowed && look.remaining == 0 && near(look.reset, LONG * 5), "{look:?}");
+
+    assert_eq!(store.rate(&other, quota, 0).await.unwrap().remaining, 5);
+    assert_eq!(store.get(&other).await.unwrap(), None, "who only looked is not remembered");
+    assert_eq!(store.rate(&other, quota, 3).await.unwrap().remaining, 2);
+    let refused = store.rate(&other, quota, 3).await.unwrap();
+    assert!(!refused.allowed && near(refused.retry_after, LONG), "{refused:?}");
+    assert_eq!(store.rate(&other, quota, 6).await, Err(StoreError::BadCost { cost: 6, burst: 4 }));
+
+    // A lower quota: no debt is more than its most.
+    let lower = RateQuota::new(LONG / 100, 0).unwrap();
+    let refused = store.rate(&key, lower, 1).await.unwrap();
+    assert_eq!((refused.allowed, refused.retry_after), (false, LONG / 100));
+
+    let foreign = format!("{run}:rate:foreign");
+    store.set(&foreign, b"abc", LONG).await.unwrap();
+    let answer = store.rate(&foreign, quota, 1).await;
+    assert!(matches!(answer, Err(StoreError::Unexpected { .. })), "{answer:?}");
+
+    // The longest there is.
+    let longest = RateQuota::new(STORE_TTL_MAX, 0).unwrap();
+    let key = format!("{run}:rate:longest");
+    assert_eq!(store.rate(&key, longest, 1).await.unwrap().reset, STORE_TTL_MAX);
+    let refused = store.rate(&key, longest, 1).await.unwrap();
+    assert!(!refused.allowed && near(refused.retry_after, STORE_TTL_MAX), "{refused:?}");
+}
+
+async fn admissions_are_counted_once(store: &Arc<dyn Store>, run: &str) {
+    let key: Arc<str> = format!("{run}:rate:race").into();
+    let quota = RateQuota::new(LONG, 99).unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move {
+                let mut admitted = 0;
+                for _ in 0..30 {
+                    admitted += u32::from(store.rate(&key, quota, 1).await.unwrap().allowed);
+                }
+                admitted
+            })
+        })
+        .collect();
+    let mut admitted = 0;
+    for task in tasks {
+        admitted += task.await.unwrap();
+    }
+    assert_eq!(admitted, 100);
 }
 
 async fn one_of_many_wins(store: &Arc<dyn Store>, run: &str) {
