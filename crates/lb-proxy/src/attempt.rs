@@ -86,7 +86,11 @@ impl<B: RequestBody> Proxy<B> {
                     if policy.settings().retry_on.has_status(response.status()) {
                         outgoing.keep(spare);
                     }
-                    return Ok(ResponseBody::keeping(response, connection));
+                    return Ok(ResponseBody::keeping(
+                        response,
+                        connection,
+                        upstream.settings.pooling.reuses(),
+                    ));
                 }
                 Err(error) => error,
             };

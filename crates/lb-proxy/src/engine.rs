@@ -176,7 +176,7 @@ impl<B: RequestBody> Pooled for Connection<B> {
 pub(crate) struct ResponseBody<B: RequestBody> {
     incoming: Received,
     connection: Option<Connection<B>>,
-    /// The backend has said that it will close.
+    /// The backend has said that it will close, or connections are not kept.
     closes: bool,
 }
 
@@ -190,10 +190,15 @@ pub(crate) enum BrokenBody {
 }
 
 impl<B: RequestBody> ResponseBody<B> {
-    /// The response's body becomes one that holds its connection.
-    pub(crate) fn keeping(response: Response<Received>, connection: Connection<B>) -> Response<Self> {
+    /// The response's body becomes one that holds its connection. `reuses`: which may be used again.
+    pub(crate) fn keeping(
+        response: Response<Received>,
+        connection: Connection<B>,
+        reuses: bool,
+    ) -> Response<Self> {
         let says_close = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"keep-alive");
-        let closes = response.version() != Version::HTTP_11
+        let closes = !reuses
+            || response.version() != Version::HTTP_11
             || response.headers().get(header::CONNECTION).is_some_and(says_close);
         response.map(|incoming| Self { incoming, connection: Some(connection), closes })
     }

@@ -113,15 +113,18 @@ fn a_client_that_sends_too_slowly_gets_408() {
     eventually(SOON, "it is counted", || metric(&lb, "edge_lb_client_timeouts_total", &[]) == 1.0);
 }
 
+/// What fits into the buffers on the way is sent in no time, at a rate that would allow the client a second and a half. The backend makes it wait for
+/// three.
 #[test]
 fn a_slow_backend_makes_no_client_slow() {
     let a = Backend::with("a", |_| {
-        let pause = Step::Pause(Duration::from_millis(1_500));
+        let pause = Step::Pause(Duration::from_secs(3));
         Reply::steps([pause, Step::ReadBody, Step::Answer(Answer::ok("a"))]).early()
     });
-    let lb = Setup::new([&a]).listener(RATED).start();
+    let limits = "limits = { min_body_rate = \"20MiB\", rate_grace = \"1s\" }";
+    let lb = Setup::new([&a]).listener(limits).start();
     let mut client = Client::connect(lb.address()).unwrap();
-    // More than all buffers on the way hold: most of it waits for the backend.
+    // More than the buffers hold: most of it waits for the backend.
     assert_eq!(post(&mut client, 32 << 20), 200);
 }
 

@@ -136,6 +136,9 @@ fn connections_are_there_before_requests_are() {
     let lb = setup.start();
     eventually(SOON, "three are open", || a.open_connections() == 3);
     assert_eq!(a.request_count(), 0);
+    eventually(SOON, "each worker has its share", || {
+        metric(&lb, "edge_lb_upstream_connections_idle", &["backend=\"a\""]) == 3.0
+    });
     Load::new(lb.address()).connections(8).requests_each(20).run_to_end().assert_all_ok(160);
     eventually(SOON, "idle time closes those beyond", || a.open_connections() == 3);
     assert_eq!(b.connection_count(), 0, "nobody connects to a disabled backend");
@@ -217,8 +220,8 @@ fn an_unhealthy_backend_is_not_connected_to_ahead() {
     a.kill();
     a.revive();
     let before = metric(&lb, "edge_lb_upstream_connections_opened_total", &["backend=\"a\""]);
-    // Its checks come from elsewhere: three of them, and no connection of the data plane.
+    // Its checks come from elsewhere: ten of them, and no connection of the data plane.
     let checks = a.request_count();
-    eventually(SOON, "it is checked", || a.request_count() >= checks + 3);
+    eventually(SOON, "it is checked", || a.request_count() >= checks + 10);
     assert_eq!(metric(&lb, "edge_lb_upstream_connections_opened_total", &["backend=\"a\""]), before);
 }

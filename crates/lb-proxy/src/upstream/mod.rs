@@ -15,6 +15,8 @@ pub(crate) mod preconnect;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod sockets;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::{Connection, RequestBody};
 use crate::retry::hedge::Recent;
