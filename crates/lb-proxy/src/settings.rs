@@ -73,7 +73,7 @@ pub struct ListenerSettings {
     /// How long a client may be waited for beyond what the rates allow; default 5 s.
     pub rate_grace: Duration,
     /// The most open connections of one address (IPv6: of one /64), over all workers; default no limit. Beyond it new ones are closed at
-    /// once. Trusted proxies' are not counted.
+    /// once; 0 counts as 1. Trusted proxies' are not counted.
     pub max_connections_per_ip: Option<u32>,
 }
 

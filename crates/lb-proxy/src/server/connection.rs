@@ -105,6 +105,12 @@ pub(super) async fn serve(stream: Socket, client: Client, cx: Arc<Context>) {
     Counters::count(&counters.connections_closed);
 }
 
+/// Closed over what the client still sends, the connection would be reset, and the answer with it: for a while that is read.
+async fn linger(socket: &ClientSocket) {
+    // Whichever comes first is an end.
+    let _ = tokio::time::timeout(LINGER, poll_fn(|cx| socket.poll_discard(cx))).await;
+}
+
 /// Waits for the client's next byte: a socket and a small task, no buffers. `None`: there is one (or the end of them).
 async fn asleep(socket: &ClientSocket, fresh: bool, watch: &Watch, context: &Context) -> Option<End> {
     poll_fn(|cx| {
@@ -182,9 +188,7 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
     let parts = connection.into_parts();
     if let Some(end) = end {
         if watch.lingers() && end == End::Closed {
-            // Closed over what the client still sends, the connection would be reset, and the answer with it.
-            let discarded = poll_fn(|cx| parts.io.inner().poll_discard(cx));
-            let _ = tokio::time::timeout(LINGER, discarded).await;
+            Box::pin(linger(parts.io.inner())).await;
         }
         return Stretch::Over(end);
     }

@@ -18,8 +18,9 @@ pub(super) struct PerIp {
 }
 
 impl PerIp {
+    /// At least one: with none, addresses would stay in the table.
     pub(super) fn new(max: u32) -> Self {
-        Self { max, open: Mutex::default() }
+        Self { max: max.max(1), open: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {

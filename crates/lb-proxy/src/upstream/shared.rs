@@ -87,9 +87,14 @@ impl<C: Pooled> Shared<C> {
     /// A place for one more socket to the backend. At the limit the oldest idle connection makes room; while none is idle, this waits.
     pub(crate) async fn place(&self, backend: &BackendState) -> Place {
         let sockets = self.sockets(backend);
-        if let Some(place) = sockets.take(self.limit) {
-            return place;
+        match sockets.take(self.limit) {
+            Some(place) => place,
+            // Boxed, because it is seldom and would make every request's own state larger.
+            None => Box::pin(self.make_room(backend, &sockets)).await,
         }
+    }
+
+    async fn make_room(&self, backend: &BackendState, sockets: &Arc<Sockets>) -> Place {
         let waiting = sockets.wait();
         loop {
             // Listened to first: what becomes free after the looks below is heard.
