@@ -1,10 +1,12 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 mod geo;
+mod pooling;
 mod session;
 mod store;
 
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
+pub use pooling::ConnectionPooling;
 pub use session::{Affinity, Caching, Storage};
 pub use store::Store;
 
@@ -85,6 +87,16 @@ pub struct Listener {
     pub max_header_count: usize,
     /// The most bytes of request line and headers together, default 64 KiB, at least 8 KiB.
     pub max_header_bytes: usize,
+    /// The most bytes of a request's body, default no limit.
+    pub max_body_bytes: Option<u64>,
+    /// The least bytes a second that a client sends of a body, default no limit.
+    pub min_body_rate: Option<u64>,
+    /// The least bytes a second that a client takes of a response, default no limit.
+    pub min_send_rate: Option<u64>,
+    /// How long a client may be waited for beyond what the rates allow, default 5 s.
+    pub rate_grace: Duration,
+    /// The most connections open at once from one address, over all workers, default no limit.
+    pub max_connections_per_ip: Option<u32>,
 }
 
 impl Listener {
@@ -98,6 +110,11 @@ impl Listener {
             max_connections: 10_000,
             max_header_count: 100,
             max_header_bytes: 64 * 1024,
+            max_body_bytes: None,
+            min_body_rate: None,
+            min_send_rate: None,
+            rate_grace: Duration::from_secs(5),
+            max_connections_per_ip: None,
         }
     }
 }
@@ -141,6 +158,8 @@ pub struct Pool {
     pub first_byte_timeout: Duration,
     /// The longest gap between two parts of the response's body, default 60 s.
     pub idle_timeout: Duration,
+    /// How connections are kept. `None`: for 30 s, and their number is not bounded.
+    pub connection_pooling: Option<ConnectionPooling>,
     /// The whole exchange, retries included, default none.
     pub total_timeout: Option<Duration>,
     /// What is tried again, when and how often.
@@ -174,6 +193,7 @@ impl Default for Pool {
             connection_timeout: Duration::from_secs(30),
             first_byte_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
+            connection_pooling: None,
             total_timeout: None,
             retry: RetryPolicy::default(),
             preserve_host: true,

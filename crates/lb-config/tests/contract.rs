@@ -40,7 +40,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
         "alerts",
         "routes",
         "splits",
-        "connection_pooling",
         "queuing",
         "load_shedding",
         "autoscale",

@@ -11,7 +11,6 @@ use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::Progress;
 use crate::upstream::Upstream;
-use crate::upstream::connect::connect;
 use http::{Response, StatusCode};
 use lb_core::BackendState;
 use lb_types::Nanos;
@@ -51,6 +50,9 @@ impl<B: RequestBody> Proxy<B> {
         let w = &**self.worker();
         let end = TryEnd(policy.settings().per_try_timeout.map(|t| now + t.into()));
         outgoing.address(backend.url(), upstream.settings.preserve_host);
+        if !upstream.settings.pooling.keep_alive {
+            outgoing.say_close();
+        }
         let mut pooled = upstream.idle.take(backend, now);
         loop {
             let reused = pooled.is_some();
@@ -84,7 +86,11 @@ impl<B: RequestBody> Proxy<B> {
                     if policy.settings().retry_on.has_status(response.status()) {
                         outgoing.keep(spare);
                     }
-                    return Ok(ResponseBody::keeping(response, connection));
+                    return Ok(ResponseBody::keeping(
+                        response,
+                        connection,
+                        upstream.settings.pooling.reuses(),
+                    ));
                 }
                 Err(error) => error,
             };
@@ -107,11 +113,11 @@ impl<B: RequestBody> Proxy<B> {
     ) -> Result<Connection<B>, ProxyError> {
         let w = &**self.worker();
         Counters::count(&w.counters.upstream_connects);
-        let made = async {
-            let socket = connect(backend.url()).await?;
-            Connection::open(socket).await.map_err(std::io::Error::other)
-        };
         let now = watch.now();
+        let made = async {
+            let place = upstream.shared.place(backend).await;
+            upstream.open(backend, place, now).await
+        };
         watch.arm(Phase::Connect, now, end.within(upstream.settings.connect_timeout, now));
         let error = match watch.within(made).await {
             Some(Ok(connection)) => return Ok(connection),
@@ -146,6 +152,9 @@ impl<B: RequestBody> Proxy<B> {
             {
                 p.release();
                 held = None;
+            }
+            if progress.is_some_and(|p| p.is_too_large()) {
+                return Poll::Ready(Err(ProxyError::BodyTooLarge));
             }
             watch.register_request(cx.waker());
             if !watch.is_due() {

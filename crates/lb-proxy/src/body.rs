@@ -140,6 +140,12 @@ impl<B: RequestBody> Streaming<B> {
                 Poll::Ready(Some(Err(self.fail(error))))
             }
             Poll::Pending => {
+                if self.progress.as_ref().is_some_and(|p| p.is_too_large()) {
+                    // It is the client's own fault: the lease is cancelled, and the connection cut.
+                    Counters::count(&self.worker.counters.bodies_too_large);
+                    self.lease = None;
+                    return Poll::Ready(Some(Err(BodyError(ProxyError::BodyTooLarge))));
+                }
                 self.watch.register_request(cx.waker());
                 if !self.armed || self.watch.phase() != Phase::BackendBody {
                     (self.waited, self.armed) = (true, true);

@@ -9,12 +9,15 @@
 
 use crate::socket::Socket;
 use crate::upload::ReqBody;
+use crate::upstream::pool::Pooled;
+use crate::upstream::sockets::{CloseReason, Place};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use lb_types::Nanos;
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -52,6 +55,14 @@ struct Inner<B: RequestBody> {
     sender: SendRequest<ReqBody<B>>,
     io: http1::Connection<TokioIo<Socket>, ReqBody<B>>,
     ended: bool,
+    /// Exchanges that it has had.
+    uses: u32,
+    /// How long it may be idle, by its backend's word.
+    announced: Nanos,
+    /// When it is too old to be used.
+    ends: Nanos,
+    /// Counts out after the socket is closed: fields are dropped in this order.
+    place: Place,
 }
 
 /// Why an exchange failed before a response came.
@@ -77,10 +88,11 @@ impl<B: RequestBody> Inner<B> {
 }
 
 impl<B: RequestBody> Connection<B> {
-    /// Speaks HTTP/1.1 over a fresh socket.
-    pub(crate) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
+    /// Speaks HTTP/1.1 over a fresh socket. `ends`: when it is too old to be used.
+    pub(crate) async fn open(socket: Socket, mut place: Place, ends: Nanos) -> Result<Self, hyper::Error> {
         let (sender, io) = Builder::new().max_header_size(HEAD_MAX).handshake(TokioIo::new(socket)).await?;
-        Ok(Self(Box::new(Inner { sender, io, ended: false })))
+        place.made();
+        Ok(Self(Box::new(Inner { sender, io, ended: false, uses: 0, announced: Nanos::MAX, ends, place })))
     }
 
     /// Is it open and between two exchanges? As far as the runtime has noticed; the system is not asked.
@@ -102,7 +114,8 @@ impl<B: RequestBody> Connection<B> {
             return Err(ExchangeError::Closed);
         }
         let Some(r) = request.take() else { return Err(ExchangeError::Closed) };
-        let Inner { sender, io, ended } = &mut *self.0;
+        let Inner { sender, io, ended, uses, .. } = &mut *self.0;
+        *uses = uses.saturating_add(1);
         let mut sent = pin!(sender.try_send_request(r));
         let done = poll_fn(|cx| {
             *ended = *ended || Pin::new(&mut *io).poll(cx).is_ready();
@@ -125,11 +138,45 @@ impl<B: RequestBody> Connection<B> {
     }
 }
 
+impl<B: RequestBody> Pooled for Connection<B> {
+    #[inline]
+    fn uses(&self) -> u32 {
+        self.0.uses
+    }
+
+    #[inline]
+    fn ends(&self) -> Nanos {
+        self.0.ends
+    }
+
+    #[inline]
+    fn announced(&self) -> Nanos {
+        self.0.announced
+    }
+
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        self.0.place.is_wanted()
+    }
+
+    fn is_usable(&mut self) -> bool {
+        Self::is_usable(self)
+    }
+
+    fn close(mut self, why: CloseReason) {
+        self.mark(why);
+    }
+
+    fn mark(&mut self, why: CloseReason) {
+        self.0.place.closes(why);
+    }
+}
+
 /// The body of a backend's response, with the connection that it comes on.
 pub(crate) struct ResponseBody<B: RequestBody> {
     incoming: Received,
     connection: Option<Connection<B>>,
-    /// The backend has said that it will close.
+    /// The backend has said that it will close, or connections are not kept.
     closes: bool,
 }
 
@@ -143,10 +190,15 @@ pub(crate) enum BrokenBody {
 }
 
 impl<B: RequestBody> ResponseBody<B> {
-    /// The response's body becomes one that holds its connection.
-    pub(crate) fn keeping(response: Response<Received>, connection: Connection<B>) -> Response<Self> {
+    /// The response's body becomes one that holds its connection. `reuses`: which may be used again.
+    pub(crate) fn keeping(
+        response: Response<Received>,
+        connection: Connection<B>,
+        reuses: bool,
+    ) -> Response<Self> {
         let says_close = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(b"keep-alive");
-        let closes = response.version() != Version::HTTP_11
+        let closes = !reuses
+            || response.version() != Version::HTTP_11
             || response.headers().get(header::CONNECTION).is_some_and(says_close);
         response.map(|incoming| Self { incoming, connection: Some(connection), closes })
     }
@@ -206,6 +258,18 @@ impl<B: RequestBody> ResponseBody<B> {
 
     /// The connection, after the body's end, unless it is to close.
     pub(crate) fn take_connection(&mut self) -> Option<Connection<B>> {
-        self.connection.take().filter(|c| !self.closes && !c.0.ended)
+        let connection = self.connection.take()?;
+        if self.closes || connection.0.ended {
+            connection.close(if self.closes { CloseReason::Close } else { CloseReason::Broken });
+            return None;
+        }
+        Some(connection)
+    }
+
+    /// The backend has said how long it keeps an idle connection open.
+    pub(crate) fn announce(&mut self, keeps: Nanos) {
+        if let Some(connection) = &mut self.connection {
+            connection.0.announced = keeps;
+        }
     }
 }

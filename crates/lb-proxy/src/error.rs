@@ -28,6 +28,9 @@ pub enum ProxyError {
     /// The client did not send its body in time.
     #[error("request time-out")]
     ClientTimeout,
+    /// The client's body is longer than the listener takes.
+    #[error("content too large")]
+    BodyTooLarge,
     /// The client's body broke off or was malformed.
     #[error("bad request: the body broke off")]
     ClientBody,
@@ -55,7 +58,11 @@ impl ProxyError {
     /// Whose fault it is.
     pub fn side(self) -> Side {
         match self {
-            Self::BadRequest(_) | Self::Method | Self::ClientTimeout | Self::ClientBody => Side::Client,
+            Self::BadRequest(_)
+            | Self::Method
+            | Self::ClientTimeout
+            | Self::BodyTooLarge
+            | Self::ClientBody => Side::Client,
             Self::NoBackend(_) => Side::Balancer,
             Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
                 Side::Upstream
@@ -74,10 +81,16 @@ impl ProxyError {
             Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoBackend(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect | Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// May its client still be sending, so that closing at once could take the answer from it?
+    pub(crate) fn is_amid_body(self) -> bool {
+        matches!(self, Self::ClientTimeout | Self::BodyTooLarge)
     }
 
     /// The response's head and body: a line of text, or JSON for clients that ask for it. Nothing of the inside is told but the kind.

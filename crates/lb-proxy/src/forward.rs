@@ -80,6 +80,9 @@ impl<B: RequestBody> Proxy<B> {
         let w = &**self.worker();
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
+        if body.size_hint().lower() > client.limits.max_body {
+            return Err(ProxyError::BodyTooLarge);
+        }
         let whose = client.address(&parts.headers);
         let ip = whose.map(|w| w.ip);
         let mut options = SelectOptions::default();
@@ -187,7 +190,9 @@ impl<B: RequestBody> Proxy<B> {
         let policy = policy.settings();
         let limits = Limits {
             watch: watch.clone(),
-            body_timeout: client.body_timeout,
+            body_timeout: client.limits.body_timeout,
+            max: client.limits.max_body,
+            rate: client.limits.body_rate,
             first_byte_timeout: policy.per_try_timeout.map_or(first_byte, |t| t.min(first_byte)),
         };
         let record_max = if idempotent { policy.replay_buffer } else { 0 };
@@ -261,7 +266,10 @@ impl<B: RequestBody> Proxy<B> {
         now: Nanos,
         outgoing: &Outgoing<B>,
     ) -> Option<Last> {
-        let (parts, body) = response.into_parts();
+        let (mut parts, mut body) = response.into_parts();
+        if let Some(keeps) = headers::to_client(&mut parts.headers) {
+            body.announce(keeps);
+        }
         let kind = FailureKind::Status(parts.status.as_u16());
         let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
             if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
@@ -288,9 +296,8 @@ impl<B: RequestBody> Proxy<B> {
             Some(Last::Failed(error)) => Err(error),
             Some(Last::Answered(kept)) => {
                 let (mut parts, body) = *kept;
-                headers::to_client(&mut parts.headers);
                 parts.version = http::Version::HTTP_11;
-                watch.rest(watch.now(), client.idle_timeout);
+                watch.rest(watch.now(), client.limits.idle_timeout);
                 Ok(Response::from_parts(parts, ProxyBody::own(body)))
             }
         }
@@ -315,8 +322,10 @@ impl<B: RequestBody> Proxy<B> {
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
-        let (mut parts, body) = response.into_parts();
-        headers::to_client(&mut parts.headers);
+        let (mut parts, mut body) = response.into_parts();
+        if let Some(keeps) = headers::to_client(&mut parts.headers) {
+            body.announce(keeps);
+        }
         if let Some(cookie) = self.worker().balancer.set_cookie(selection, by_tls) {
             headers::add_cookie(&mut parts.headers, &cookie);
         }
@@ -339,7 +348,7 @@ impl<B: RequestBody> Proxy<B> {
             head_at,
             waited: false,
             armed: false,
-            client_idle_timeout: client.idle_timeout,
+            client_idle_timeout: client.limits.idle_timeout,
         };
         Response::from_parts(parts, ProxyBody::stream(streaming))
     }

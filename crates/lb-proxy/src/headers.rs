@@ -14,6 +14,7 @@ use crate::trust::Told;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use lb_balancer::session::{Stripped, strip};
 use lb_geo::ClientAddress;
+use lb_types::Nanos;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -53,16 +54,30 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || *name == HTTP2_SETTINGS
 }
 
-/// Removes the hop-by-hop headers. One look at each header where there are none, which is most often.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes the hop-by-hop headers. One look at each header where there are none, which is most often. Gives what `Keep-Alive` said.
+fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<Nanos> {
+    let mut kept_for = None;
     while let Some(name) = headers.keys().find(|n| is_hop_by_hop(n)) {
         let name = name.clone();
         if name == header::CONNECTION {
             strip_connection(headers);
         } else {
-            headers.remove(name);
+            let value = headers.remove(&name);
+            if name == KEEP_ALIVE {
+                kept_for = value.as_ref().and_then(keep_alive_timeout);
+            }
         }
     }
+    kept_for
+}
+
+/// How long a peer keeps an idle connection open by its own word (`Keep-Alive: timeout=5, max=100`, RFC 2068 §19.7.1.1), less a second, so
+/// that a request does not meet its close.
+fn keep_alive_timeout(value: &HeaderValue) -> Option<Nanos> {
+    let parameters = value.to_str().ok()?.split(',').filter_map(|p| p.split_once('='));
+    let timeout = parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?.1;
+    let seconds: u64 = timeout.trim().trim_matches('"').parse().ok()?;
+    Some(Nanos::from_secs(if seconds > 1 { seconds - 1 } else { seconds }))
 }
 
 /// Removes `Connection` and what it names.
@@ -78,7 +93,8 @@ fn strip_connection(headers: &mut HeaderMap) {
             .filter_map(|v| v.to_str().ok())
             .flat_map(|v| v.split(','))
             .filter_map(|n| n.trim().parse().ok())
-            .filter(|n| !is_protected(n))
+            // `Keep-Alive` goes as what it is.
+            .filter(|n| !is_protected(n) && *n != KEEP_ALIVE)
             .collect();
         for name in named {
             headers.remove(name);
@@ -232,9 +248,9 @@ pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
     }
 }
 
-/// Makes a backend's headers fit for a client.
-pub(crate) fn to_client(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
+/// Makes a backend's headers fit for a client. Gives how long the backend keeps the connection open, if it says so.
+pub(crate) fn to_client(headers: &mut HeaderMap) -> Option<Nanos> {
+    strip_hop_by_hop(headers)
 }
 
 #[cfg(test)]
@@ -247,7 +263,27 @@ mod tests {
     }
 
     fn client(ip: &str) -> Client {
-        Client::new(ip.parse().ok(), None, Duration::ZERO, Duration::ZERO)
+        let limits = crate::proxy::ClientLimits::timeouts(Duration::ZERO, Duration::ZERO);
+        Client::new(ip.parse().ok(), None, limits.into())
+    }
+
+    #[test]
+    fn what_keep_alive_says_is_heard_and_goes() {
+        for (said, seconds) in [
+            ("timeout=5", Some(4)),
+            ("max=100, Timeout = \"30\"", Some(29)),
+            ("timeout=1", Some(1)),
+            ("timeout=0", Some(0)),
+            ("timeout=-1", None),
+            ("timeout=5s", None),
+            ("max=7", None),
+            ("", None),
+        ] {
+            let mut h = map(&[("connection", "Keep-Alive, X"), ("keep-alive", said)]);
+            assert_eq!(to_client(&mut h), seconds.map(Nanos::from_secs), "{said}");
+            assert!(h.is_empty(), "{h:?}");
+        }
+        assert_eq!(to_client(&mut map(&[("etag", "timeout=5")])), None);
     }
 
     #[test]

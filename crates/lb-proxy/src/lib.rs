@@ -16,8 +16,8 @@
 //! | `retry` | whether and when it is tried again |
 //! | `trust` | whose request it is, if a trusted proxy passed it on |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
-//! | `upstream/pool`, `upstream/connect`, `engine` | an idle connection is taken or one is made; one exchange on it |
-//! | `upload`, `record` | the request's body streams, and what may have to be sent again is kept |
+//! | `upstream/*`, `engine` | an idle connection is taken or one is made; one exchange on it |
+//! | `upload`, `record`, `rate` | the request's body streams, as large and as slow as it may be; what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
@@ -38,6 +38,7 @@ mod hedge;
 mod load_report;
 mod outgoing;
 mod proxy;
+mod rate;
 mod record;
 mod request;
 mod retry;
@@ -63,3 +64,6 @@ pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};
 pub use trust::{ForwardingHeader, TrustedPeers};
+pub use upstream::settings::PoolingSettings;
+pub use upstream::shared::UpstreamConnections;
+pub use upstream::sockets::CloseReason;

@@ -62,6 +62,13 @@ impl<B: RequestBody> Outgoing<B> {
         }
     }
 
+    /// Its connection is not to be kept, and the backend is told.
+    pub(crate) fn say_close(&mut self) {
+        if let Some(request) = &mut self.request {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
     /// Its response is handed on: there is no other try.
     #[inline]
     pub(crate) fn settle(&mut self) -> Option<Arc<Progress<B>>> {

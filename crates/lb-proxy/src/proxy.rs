@@ -1,21 +1,24 @@
 //! The proxy's handle, and what all requests of a worker share.
 
 use crate::body::ProxyBody;
+use crate::engine::Connection;
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::headers::{Forwarding, Seen};
-use crate::settings::ProxySettings;
+use crate::rate::MinRate;
+use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
 use crate::upstream::Upstream;
+use crate::upstream::shared::{Shared, Upstreams};
 use http::{HeaderMap, Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
@@ -62,10 +65,44 @@ impl<B: RequestBody> Worker<B> {
         &self.upstreams[leaf]
     }
 
-    /// Closes connections to backends that have been idle for too long.
+    /// Closes connections to backends that have been idle for too long, were closed by them, or whose backends have left.
     pub(crate) fn sweep(&self) {
-        let now = self.timer.now();
-        self.upstreams.iter().for_each(|u| u.idle.sweep(now));
+        for (upstream, lb) in self.upstreams.iter().zip(self.balancer.leaves()) {
+            upstream.shared.sweep(&upstream.idle, lb.pool());
+        }
+    }
+
+    /// Are connections opened before requests ask for them?
+    pub(crate) fn preconnects(&self) -> bool {
+        self.upstreams.iter().any(|u| u.shared.preconnect() > 0)
+    }
+}
+
+/// What the workers of a server share of their connections, by the balancer's leaves.
+pub(crate) type SharedUpstreams<B> = Vec<Arc<Shared<Connection<B>>>>;
+
+/// What a client may take its time for, and how much it may send: its listener's.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientLimits {
+    pub(crate) body_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_body: u64,
+    pub(crate) body_rate: Option<MinRate>,
+}
+
+impl ClientLimits {
+    /// Time-outs alone.
+    pub(crate) fn timeouts(body_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self { body_timeout, idle_timeout, max_body: u64::MAX, body_rate: None }
+    }
+
+    pub(crate) fn of(l: &ListenerSettings) -> Self {
+        let grace = l.rate_grace.into();
+        Self {
+            max_body: l.max_body_bytes.unwrap_or(u64::MAX),
+            body_rate: l.min_body_rate.map(|bytes| MinRate { bytes, grace }),
+            ..Self::timeouts(l.body_timeout, l.idle_timeout)
+        }
     }
 }
 
@@ -77,20 +114,18 @@ pub(crate) struct Client {
     pub(crate) forwarding: Forwarding,
     /// There if the peer is a trusted proxy. Boxed, because it is seldom and idle connections hold one of these.
     pub(crate) trust: Option<Box<Trust>>,
-    pub(crate) body_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) limits: Arc<ClientLimits>,
 }
 
 impl Client {
     pub(crate) fn new(
         ip: Option<IpAddr>,
         trusted: Option<&Arc<TrustedPeers>>,
-        body_timeout: Duration,
-        idle_timeout: Duration,
+        limits: Arc<ClientLimits>,
     ) -> Self {
         let forwarding = Forwarding::new(ip);
         let trust = Trust::of(trusted, ip, &forwarding.client);
-        Self { ip, forwarding, trust, body_timeout, idle_timeout }
+        Self { ip, forwarding, trust, limits }
     }
 
     /// Whose request it is that has these headers, as they came: the peer's, unless it is a trusted proxy and says more.
@@ -115,22 +150,44 @@ impl Clock for PoolClock {
 impl<B: RequestBody> Proxy<B> {
     /// A proxy to the balancer's backends.
     pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
-        Self::with_stats(balancer, settings, Arc::default())
+        let stats = Arc::default();
+        let shared = Self::share(&balancer, &settings, &stats);
+        Self::among(balancer, settings, stats, &shared)
     }
 
-    pub(crate) fn with_stats(
+    /// What its workers will share.
+    pub(crate) fn share(
+        balancer: &LoadBalancer,
+        settings: &ProxySettings,
+        stats: &ProxyStats,
+    ) -> SharedUpstreams<B> {
+        let leaves = balancer.leaves().iter().enumerate();
+        let shared = leaves.map(|(i, lb)| {
+            let s = settings.leaves.get(i).unwrap_or(settings);
+            let shared = Arc::new(Shared::new(lb.name(), &s.pooling, s.max_idle_per_backend));
+            stats.watch(Arc::downgrade(&shared) as Weak<dyn Upstreams>);
+            shared
+        });
+        shared.collect()
+    }
+
+    /// One of several workers.
+    pub(crate) fn among(
         balancer: LoadBalancer,
         settings: ProxySettings,
         stats: Arc<ProxyStats>,
+        shared: &SharedUpstreams<B>,
     ) -> Self {
-        let of_leaf = |i: usize| Upstream::new(settings.leaves.get(i).unwrap_or(&settings).clone());
+        let of_leaf = |(i, shared): (usize, &Arc<Shared<Connection<B>>>)| {
+            Upstream::new(settings.leaves.get(i).unwrap_or(&settings).clone(), shared.clone())
+        };
         let leaves = balancer.leaves();
         let mut cookies: Vec<Box<str>> =
             leaves.iter().filter_map(|lb| lb.session_cookie()).map(Box::from).collect();
         cookies.sort_unstable();
         cookies.dedup();
         let worker = Worker {
-            upstreams: (0..leaves.len()).map(of_leaf).collect(),
+            upstreams: shared.iter().enumerate().map(of_leaf).collect(),
             cookies: cookies.into(),
             timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
             counters: stats.register(),
@@ -165,7 +222,10 @@ impl<B: RequestBody> Proxy<B> {
         let response = match self.forward(request, &seen, client, watch).await {
             Ok(response) => response,
             Err(error) => {
-                watch.rest(watch.now(), client.idle_timeout);
+                watch.rest(watch.now(), client.limits.idle_timeout);
+                if error.is_amid_body() {
+                    watch.linger();
+                }
                 self.own_response(error, seen.json, is_head)
             }
         };

@@ -3,6 +3,7 @@
 use crate::agent::AgentHeader;
 use crate::retry::RetryPolicy;
 use crate::trust::TrustedPeers;
+use crate::upstream::settings::PoolingSettings;
 use lb_breaker::FallbackResponse;
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,6 +63,18 @@ pub struct ListenerSettings {
     pub max_header_count: usize,
     /// The largest head of a request in bytes; default 64 KiB. Beyond it: 431.
     pub max_header_bytes: usize,
+    /// The largest body of a request in bytes; default no limit. Beyond it: 413.
+    pub max_body_bytes: Option<u64>,
+    /// The least bytes a second of a request's body, over the time that the proxy waits for it; default no limit. Below it: 408.
+    pub min_body_rate: Option<u64>,
+    /// The least bytes a second that a client takes of a response, over the time that it takes none; default no limit. Below it the
+    /// connection is closed.
+    pub min_send_rate: Option<u64>,
+    /// How long a client may be waited for beyond what the rates allow; default 5 s.
+    pub rate_grace: Duration,
+    /// The most open connections of one address (IPv6: of one /64), over all workers; default no limit. Beyond it new ones are closed at
+    /// once; 0 counts as 1. Trusted proxies' are not counted.
+    pub max_connections_per_ip: Option<u32>,
 }
 
 impl ListenerSettings {
@@ -75,6 +88,11 @@ impl ListenerSettings {
             max_connections: 10_000,
             max_header_count: 100,
             max_header_bytes: 64 * 1024,
+            max_body_bytes: None,
+            min_body_rate: None,
+            min_send_rate: None,
+            rate_grace: Duration::from_secs(5),
+            max_connections_per_ip: None,
         }
     }
 }
@@ -97,10 +115,10 @@ pub struct ProxySettings {
     pub fallback: Option<FallbackResponse>,
     /// Pass the client's `Host` on (`true`, the default), or send the backend's own authority.
     pub preserve_host: bool,
-    /// The most idle connections kept per backend and worker; default 128.
+    /// The most idle connections kept per backend and worker, where `pooling.max_connections` says nothing; default 128.
     pub max_idle_per_backend: usize,
-    /// How long an idle connection is kept; default 30 s.
-    pub max_idle_time: Duration,
+    /// How connections are kept. Check it with [`PoolingSettings::validate`].
+    pub pooling: PoolingSettings,
     /// The response header in which trusted backends may announce weight, drain or maintenance; default none.
     pub agent_header: Option<AgentHeader>,
     /// How requests are carried to each region's backends, where the balancer is `geo-aware`: by [`LoadBalancer::leaves`]; a missing one is
@@ -124,7 +142,7 @@ impl Default for ProxySettings {
             fallback: None,
             preserve_host: true,
             max_idle_per_backend: 128,
-            max_idle_time: Duration::from_secs(30),
+            pooling: PoolingSettings::default(),
             agent_header: None,
             leaves: vec![],
             trusted: None,

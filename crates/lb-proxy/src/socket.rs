@@ -38,6 +38,29 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Reads and throws away until the peer closes.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waste = [0; 4 * 1024];
+        loop {
+            let read = match self {
+                Self::Tcp(s) => s.try_read(&mut waste),
+                Self::Unix(s) => s.try_read(&mut waste),
+            };
+            match read {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if self.poll_readable(cx, false).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

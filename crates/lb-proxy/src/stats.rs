@@ -2,8 +2,9 @@
 
 use crate::error::{ProxyError, Side};
 use crate::retry::Failure;
+use crate::upstream::shared::{UpstreamConnections, Upstreams};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -39,6 +40,8 @@ macro_rules! counters {
 counters! {
     /// Client connections accepted.
     connections_accepted,
+    /// Client connections that were closed at once, for their address had its number of them; not among the accepted.
+    connections_refused,
     /// Client connections that have ended.
     connections_closed,
     /// Requests that reached the proxy.
@@ -65,6 +68,8 @@ counters! {
     client_errors,
     /// Clients that were too slow: with a head, a body, or taking a response.
     client_timeouts,
+    /// Requests whose body was longer than the listener takes.
+    bodies_too_large,
     /// Requests that no backend was usable for.
     no_backend,
     /// Those of them that got the breaker's fallback response.
@@ -102,6 +107,7 @@ impl Counters {
     pub(crate) fn failure(&self, error: ProxyError) {
         Self::count(match error {
             ProxyError::ClientTimeout => &self.client_timeouts,
+            ProxyError::BodyTooLarge => &self.bodies_too_large,
             ProxyError::NoBackend(_) => &self.no_backend,
             ProxyError::Timeout | ProxyError::ConnectTimeout => &self.upstream_timeouts,
             e if e.side() == Side::Client => &self.client_errors,
@@ -127,24 +133,51 @@ impl Counters {
     }
 }
 
-/// The counters of all workers.
-#[derive(Debug, Default)]
-pub struct ProxyStats(Mutex<Vec<Arc<Counters>>>);
+/// The counters of all workers, and their connections to backends.
+#[derive(Default)]
+pub struct ProxyStats {
+    counters: Mutex<Vec<Arc<Counters>>>,
+    upstreams: Mutex<Vec<Weak<dyn Upstreams>>>,
+}
+
+impl std::fmt::Debug for ProxyStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProxyStats").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl ProxyStats {
     /// A worker's own counters.
     pub(crate) fn register(&self) -> Arc<Counters> {
         let c = Arc::new(Counters::default());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(c.clone());
+        lock(&self.counters).push(c.clone());
         c
+    }
+
+    /// A pool's connections.
+    pub(crate) fn watch(&self, upstreams: Weak<dyn Upstreams>) {
+        lock(&self.upstreams).push(upstreams);
     }
 
     /// The sums of this moment.
     pub fn snapshot(&self) -> ProxyStatsSnapshot {
         let mut sum = ProxyStatsSnapshot::default();
-        for c in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for c in lock(&self.counters).iter() {
             sum.add(c);
         }
         sum
+    }
+
+    /// The connections to each backend of each pool that has had one. O(backends × workers).
+    pub fn upstreams(&self) -> Vec<UpstreamConnections> {
+        let mut seen = vec![];
+        for upstreams in lock(&self.upstreams).iter().filter_map(Weak::upgrade) {
+            upstreams.see(&mut seen);
+        }
+        seen
     }
 }

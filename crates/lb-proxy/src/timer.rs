@@ -56,6 +56,8 @@ pub(crate) struct Watch {
     ticket: AtomicU64,
     /// It has served a request since it was last found idle.
     served: AtomicBool,
+    /// Its client is sending what nobody reads: it is to see the answer before the connection goes.
+    lingers: AtomicBool,
     /// A connection's driver registers its task: requests need not.
     driven: bool,
     /// For when it is queued: (tick, sequence); `u64::MAX` = not at all.
@@ -76,6 +78,11 @@ impl Watch {
         if at < self.queued.load(Relaxed) {
             self.timer.queue(self, at);
         }
+    }
+
+    /// The deadline is now.
+    pub(crate) fn expire(&self) {
+        self.due.store(true, Relaxed);
     }
 
     /// Has the deadline passed?
@@ -160,6 +167,15 @@ impl Watch {
             && self.phase() == Phase::Idle
             && self.flushed.load(Relaxed)
             && self.between.load(Relaxed)
+    }
+
+    /// The client was answered amid its body.
+    pub(crate) fn linger(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingers.load(Relaxed)
     }
 
     pub(crate) fn ticket(&self) -> u64 {
@@ -259,6 +275,7 @@ impl Timer {
             between: AtomicBool::new(true),
             ticket: AtomicU64::new(0),
             served: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
             driven,
             queued: AtomicU64::new(u64::MAX),
             sequence: self.sequence.fetch_add(1, Relaxed),

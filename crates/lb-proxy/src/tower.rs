@@ -2,7 +2,7 @@
 
 use crate::body::ProxyBody;
 use crate::engine::RequestBody;
-use crate::proxy::{Client, ClientAddr, Proxy};
+use crate::proxy::{Client, ClientAddr, ClientLimits, Proxy};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,7 +19,8 @@ impl<B: RequestBody> Proxy<B> {
     pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
         let ip = request.extensions().get::<ClientAddr>().map(|a| a.0.ip());
         let trusted = self.worker().settings.trusted.as_ref();
-        let client = Client::new(ip, trusted, BODY_TIMEOUT, Duration::MAX);
+        let limits = ClientLimits::timeouts(BODY_TIMEOUT, Duration::MAX);
+        let client = Client::new(ip, trusted, limits.into());
         let watch = self.worker().timer.watch(false);
         let response = self.handle(request, &client, &watch.0).await;
         response.map(|body| body.keeping(watch))

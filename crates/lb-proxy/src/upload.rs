@@ -5,6 +5,7 @@
 //! request's end or with the connection; then its source (the client's body and the record) goes home to the [`Progress`] that all
 //! tries share, and the next try's upload takes it from there: first the record again, then what the client has yet to send.
 
+use crate::rate::{MinRate, Pace};
 use crate::record::Record;
 use crate::timer::{Phase, Watch};
 use bytes::{Buf, Bytes};
@@ -40,13 +41,20 @@ struct Source<B> {
     /// The trailers are yet to be sent again.
     trailers_due: bool,
     limits: Limits,
+    /// Bytes that the client may still send.
+    left: u64,
+    pace: Pace,
 }
 
-/// The deadlines while a body is on its way.
+/// The deadlines and limits while a body is on its way.
 pub(crate) struct Limits {
     pub(crate) watch: Arc<Watch>,
     /// For the client, to send more.
     pub(crate) body_timeout: Duration,
+    /// The most bytes of it.
+    pub(crate) max: u64,
+    /// How slow it may be.
+    pub(crate) rate: Option<MinRate>,
     /// For the backend, from the last byte to its response.
     pub(crate) first_byte_timeout: Duration,
 }
@@ -57,6 +65,8 @@ pub(crate) struct Progress<B> {
     pub(crate) done: AtomicBool,
     /// The client broke it off.
     pub(crate) failed: AtomicBool,
+    /// It is longer than it may be: nothing more of it is handed on.
+    too_large: AtomicBool,
     /// The client waits for a 100 before it sends it, and the backend has said nothing yet.
     held: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -100,6 +110,12 @@ impl<B> Progress<B> {
         self.is_held()
     }
 
+    /// Is it longer than it may be? Then it does not go on, and whoever waits for its end must give up.
+    #[inline]
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
+    }
+
     /// Could it be sent again from its start?
     pub(crate) fn keeps(&self) -> bool {
         self.keeps.load(Relaxed)
@@ -128,13 +144,23 @@ impl<B: Body> Progress<B> {
         let progress = Arc::new(Self {
             done: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            too_large: AtomicBool::new(false),
             held: AtomicBool::new(false),
             waker: Mutex::new(None),
             keeps: AtomicBool::new(keeps),
             home: Mutex::new(None),
         });
         let record = Record::new(record_max);
-        let source = Source { body, ended: false, record, trailers: None, trailers_due: false, limits };
+        let source = Source {
+            body,
+            ended: false,
+            record,
+            trailers: None,
+            trailers_due: false,
+            left: limits.max,
+            limits,
+            pace: Pace::default(),
+        };
         (progress.upload(source), progress)
     }
 
@@ -142,6 +168,7 @@ impl<B: Body> Progress<B> {
     pub(crate) fn again(self: &Arc<Self>) -> Option<ReqBody<B>> {
         let mut source = lock(&self.home).take().filter(|_| self.keeps())?;
         source.record.rewind();
+        source.pace.pause();
         source.trailers_due = source.trailers.is_some();
         self.done.store(false, Relaxed);
         Some(self.upload(source))
@@ -188,6 +215,22 @@ impl<B: Body + Unpin> Source<B> {
         }
     }
 
+    /// The client is waited for: for as long as it may be silent, and as its rate allows.
+    fn wait(&mut self) {
+        let l = &self.limits;
+        if l.watch.phase() == Phase::ClientBody {
+            return;
+        }
+        let now = l.watch.now();
+        let Some(rate) = l.rate else { return l.watch.arm(Phase::ClientBody, now, l.body_timeout) };
+        let left = (self.pace.wait(rate, now) - now).as_duration();
+        l.watch.arm(Phase::ClientBody, now, l.body_timeout.min(left));
+        if left.is_zero() {
+            // Not with the next tick: the next byte may come before, and the next.
+            l.watch.expire();
+        }
+    }
+
     fn poll_client(
         &mut self,
         cx: &mut Context<'_>,
@@ -197,13 +240,20 @@ impl<B: Body + Unpin> Source<B> {
         let l = &self.limits;
         match polled {
             Poll::Pending => {
-                if l.watch.phase() != Phase::ClientBody {
-                    l.watch.arm(Phase::ClientBody, l.watch.now(), l.body_timeout);
-                }
+                self.wait();
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
-                l.watch.arm(Phase::FirstByte, l.watch.now(), l.first_byte_timeout);
+                let now = l.watch.now();
+                l.watch.arm(Phase::FirstByte, now, l.first_byte_timeout);
+                let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                self.pace.moved(length, now);
+                let Some(left) = self.left.checked_sub(length) else {
+                    // No error: the backend must not take what it has for the whole. Whoever polls the exchange looks at this.
+                    progress.too_large.store(true, Relaxed);
+                    return Poll::Pending;
+                };
+                self.left = left;
                 // Of a `Bytes`, which a connection's body has, this copies nothing.
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 self.keep(&frame, progress);
@@ -232,7 +282,7 @@ impl<B: Body + Unpin> Body for ReqBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Self::Stream(upload) = self.get_mut() else { return Poll::Ready(None) };
         let Upload { source: Some(source), progress } = &mut **upload else { return Poll::Ready(None) };
-        if progress.poll_held(cx) {
+        if progress.is_too_large() || progress.poll_held(cx) {
             return Poll::Pending;
         }
         let polled = match source.replayed() {
@@ -298,7 +348,13 @@ mod tests {
     ) -> (ReqBody<Script>, Arc<Progress<Script>>, WatchGuard) {
         let guard = Timer::new(Arc::new(ManualClock::default())).watch(false);
         let second = Duration::from_secs(1);
-        let limits = Limits { watch: guard.0.clone(), body_timeout: second, first_byte_timeout: second };
+        let limits = Limits {
+            watch: guard.0.clone(),
+            body_timeout: second,
+            max: 9,
+            rate: None,
+            first_byte_timeout: second,
+        };
         let (body, progress) = Progress::start(Script(frames.into_iter().collect()), max, limits);
         (body, progress, guard)
     }
@@ -364,6 +420,13 @@ mod tests {
         drop(first);
         progress.settle();
         assert!(!progress.is_home());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_stops() {
+        let (mut body, progress, _guard) = start([data("12345"), data("6789"), data("x"), data("y")], 0);
+        assert_eq!(take(&mut body), "123456789");
+        assert!(progress.is_too_large() && !progress.done.load(Relaxed) && !body.is_end_stream());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! One program rather than one for each file: it links once, and tests of all behaviours run side by side.
 
 mod admin;
+mod bandwidth;
 mod bodies;
 mod check_cli;
 mod demo;
@@ -25,6 +26,7 @@ mod kill_and_revive;
 mod limits;
 mod load_reports;
 mod malformed;
+mod pooling;
 mod regions;
 mod retry;
 mod retry_bodies;

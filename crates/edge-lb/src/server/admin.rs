@@ -41,6 +41,7 @@ impl Admin {
             .entry(entry)
             .metrics_from(move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
+                metrics::upstreams(&stats.upstreams(), out);
                 stores.metrics(out);
                 if let Some(detector) = asked.made() {
                     metrics::geo(&detector.statistics(), out);

@@ -1,7 +1,7 @@
 //! The data plane's counters for `/metrics`: the proxy and the admin server do not know each other.
 
 use lb_admin::MetricsWriter;
-use lb_proxy::ProxyStatsSnapshot;
+use lb_proxy::{CloseReason, ProxyStatsSnapshot, UpstreamConnections};
 
 /// Writes all of them.
 pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
@@ -23,6 +23,16 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
     }
     let counters = [
         ("edge_lb_client_connections_total", "Client connections accepted.", s.connections_accepted),
+        (
+            "edge_lb_client_connections_refused_total",
+            "Client connections closed at once: their address had its number of them.",
+            s.connections_refused,
+        ),
+        (
+            "edge_lb_http_bodies_too_large_total",
+            "Requests whose body was longer than the listener takes.",
+            s.bodies_too_large,
+        ),
         ("edge_lb_http_requests_total", "Requests that reached the proxy.", s.requests),
         ("edge_lb_http_retries_total", "Retries, those included that wait for their time.", s.retries),
         (
@@ -62,6 +72,31 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
     ];
     out.counters(&[], counters);
+}
+
+/// The connections to each backend.
+pub(super) fn upstreams(all: &[UpstreamConnections], out: &mut MetricsWriter) {
+    for u in all {
+        let labels = [("pool", &*u.pool), ("backend", &*u.backend)];
+        let help = "Connections to the backend that are open or being made.";
+        out.gauge("edge_lb_upstream_connections_open", help, &labels, f64::from(u.open));
+        let help = "Those of them that wait for a request.";
+        out.gauge("edge_lb_upstream_connections_idle", help, &labels, u.idle as f64);
+        let counters = [
+            ("edge_lb_upstream_connections_opened_total", "Connections made to the backend.", u.opened),
+            (
+                "edge_lb_upstream_connections_reused_total",
+                "Requests that were given a connection to the backend that was there.",
+                u.reused,
+            ),
+        ];
+        out.counters(&labels, counters);
+        for (why, n) in CloseReason::ALL.iter().zip(u.closed) {
+            let help = "Connections to the backend that were closed, by reason.";
+            let labels = [labels[0], labels[1], ("reason", why.as_str())];
+            out.counter("edge_lb_upstream_connections_closed_total", help, &labels, n);
+        }
+    }
 }
 
 /// What came of questions where a client is.

@@ -149,6 +149,11 @@ fn listener(l: Listener) -> Result<ListenerSettings, AssembleError> {
         max_connections: l.max_connections,
         max_header_count: l.max_header_count,
         max_header_bytes: l.max_header_bytes,
+        max_body_bytes: l.max_body_bytes,
+        min_body_rate: l.min_body_rate,
+        min_send_rate: l.min_send_rate,
+        rate_grace: l.rate_grace,
+        max_connections_per_ip: l.max_connections_per_ip,
         ..ListenerSettings::new(address)
     })
 }

@@ -5,8 +5,8 @@ use super::geo::Geography;
 use super::stores::Stores;
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
 use lb_balancer::{Caching, LoadBalancer, SharingSettings};
-use lb_config::{Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
-use lb_proxy::{HedgeSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
+use lb_config::{ConnectionPooling, Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
+use lb_proxy::{HedgeSettings, PoolingSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,10 +31,28 @@ pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, A
         total_timeout: pool.total_timeout,
         retry: Arc::new(retry_policy(name, &pool.retry)?),
         preserve_host: pool.preserve_host,
+        pooling: pool.connection_pooling.as_ref().map(pooling).unwrap_or_default(),
         fallback: pool.circuit_breaker.as_ref().map(|b| b.fallback.clone()),
         agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
         ..ProxySettings::default()
     })
+}
+
+fn pooling(p: &ConnectionPooling) -> PoolingSettings {
+    let mut s = PoolingSettings::new()
+        .enabled(p.enabled)
+        .max_connections(p.max_connections)
+        .max_idle_time(p.max_idle_time)
+        .keep_alive(p.keep_alive)
+        .keep_alive_timeout(p.keep_alive_timeout)
+        .preconnect(p.preconnect);
+    (s.max_requests, s.max_lifetime) = (p.max_requests, p.max_lifetime);
+    s
+}
+
+/// A request has a socket of its own: no backend gets more of them at once than it may have sockets, so that one can always be had.
+fn bounded(backend: &mut Backend, sockets: Option<u32>) {
+    backend.max_connections = backend.max_connections.map(|own| sockets.map_or(own, |max| own.min(max)));
 }
 
 fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolicy, AssembleError> {
@@ -63,7 +81,16 @@ fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolic
 }
 
 /// The pool with its health checks and its discovery, at rest.
-pub(super) fn balancer(name: &str, pool: Pool, common: &Common<'_>) -> Result<LoadBalancer, AssembleError> {
+pub(super) fn balancer(
+    name: &str,
+    mut pool: Pool,
+    common: &Common<'_>,
+) -> Result<LoadBalancer, AssembleError> {
+    let sockets = pool.connection_pooling.as_ref().map(|p| p.max_connections);
+    if let Some(max) = sockets {
+        pool.settings.max_connections = Some(pool.settings.max_connections.map_or(max, |own| own.min(max)));
+        pool.backends.iter_mut().for_each(|b| bounded(b, sockets));
+    }
     let mut builder = LoadBalancer::builder().name(name).settings(pool.settings).backends(pool.backends);
     if let Some(affinity) = pool.session_affinity {
         builder = builder.session_affinity(affinity.settings);
@@ -116,7 +143,13 @@ pub(super) fn balancer(name: &str, pool: Pool, common: &Common<'_>) -> Result<Lo
             }
             builder.discover(dns)
         }
-        Some(Discovery::File { path }) => builder.discover(FileDiscovery::new(path, parse_backends)),
+        Some(Discovery::File { path }) => {
+            builder.discover(FileDiscovery::new(path, move |text: &str, path: &Path| {
+                let mut found = parse_backends(text, path)?;
+                found.iter_mut().for_each(|b| bounded(b, sockets));
+                Ok::<_, String>(found)
+            }))
+        }
         Some(_) => return Err(AssembleError::DiscoveryKind { pool: name.to_owned() }),
     };
     Ok(builder.build()?)
@@ -153,6 +186,20 @@ fn parse_backends(text: &str, path: &Path) -> Result<Vec<Backend>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_backend_gets_more_requests_than_it_may_have_sockets() {
+        let bounded = |own: Option<u32>, sockets| {
+            let mut b = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
+            b.max_connections = own;
+            super::bounded(&mut b, sockets);
+            b.max_connections
+        };
+        assert_eq!(bounded(Some(9), Some(5)), Some(5));
+        assert_eq!(bounded(Some(3), Some(5)), Some(3));
+        assert_eq!(bounded(Some(9), None), Some(9));
+        assert_eq!(bounded(None, Some(5)), None, "the pool's own limit, which is bounded, holds");
+    }
 
     #[test]
     fn discovery_files_are_read_by_their_extension() {

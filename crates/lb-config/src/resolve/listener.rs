@@ -11,6 +11,10 @@ use std::net::SocketAddr;
 const HEADER_BYTES_MIN: u64 = 8 * 1024;
 const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 
+const BODY_BYTES_MAX: u64 = 1 << 50;
+/// The highest rate that can be asked of a client, in bytes a second.
+const RATE_MAX: u64 = 1 << 30;
+
 /// Addresses that are taken.
 pub(super) type Seen = HashSet<ListenAddress>;
 
@@ -44,10 +48,20 @@ fn listener(r: &Reader<'_>, address: ListenAddress) -> Listener {
         set_duration(&mut l.idle_timeout, &t, "idle");
     }
     set(&mut l.max_connections, r.field("max_connections").integer(1..=10_000_000).map(u32_to_usize));
+    l.max_connections_per_ip = r.field("max_connections_per_ip").integer(1..=10_000_000);
     if let Some(t) = r.field("limits").table() {
         set(&mut l.max_header_count, t.field("header_count").integer(1..=4096).map(u32_to_usize));
         let bytes = t.field("header_bytes").size(HEADER_BYTES_MIN..=HEADER_BYTES_MAX);
         set(&mut l.max_header_bytes, bytes.and_then(|b| usize::try_from(b).ok()));
+        l.max_body_bytes = t.field("body_bytes").size(0..=BODY_BYTES_MAX);
+        l.min_body_rate = t.field("min_body_rate").size(1..=RATE_MAX);
+        l.min_send_rate = t.field("min_send_rate").size(1..=RATE_MAX);
+        let grace = t.field("rate_grace");
+        set(&mut l.rate_grace, grace.duration_or_zero());
+        if grace.is_present() && l.min_body_rate.is_none() && l.min_send_rate.is_none() {
+            let message = "`rate_grace` does nothing without `min_body_rate` or `min_send_rate`";
+            r.sink.error(grace.key_span(), message);
+        }
     }
     l
 }

@@ -17,6 +17,7 @@ mod known;
 mod listener;
 mod outlier;
 mod pool;
+mod pooling;
 mod proxies;
 mod region;
 mod retry;

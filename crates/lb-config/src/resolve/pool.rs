@@ -3,8 +3,8 @@
 use super::algorithm::Choice;
 use super::known::Known;
 use super::{
-    OfPool, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier, retry,
-    session, set, set_duration,
+    OfPool, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier, pooling,
+    retry, session, set, set_duration,
 };
 use crate::config::Pool;
 use crate::node::shorten;
@@ -192,6 +192,7 @@ fn exchange(r: &Reader<'_>, pool: &mut Pool) {
         set_duration(&mut pool.first_byte_timeout, &t, "first_byte");
         set_duration(&mut pool.idle_timeout, &t, "idle");
     }
+    pool.connection_pooling = r.field("connection_pooling").table().map(|t| pooling::pooling(&t));
     exchange_of_all(r, pool);
     set(&mut pool.preserve_host, r.field("preserve_host").boolean());
     pool.agent_header = agent_header(&r.field("agent_header"));

@@ -11,6 +11,7 @@ mod geo;
 mod health;
 mod outlier;
 mod pool;
+mod pooling;
 mod proof;
 mod retry;
 mod session;

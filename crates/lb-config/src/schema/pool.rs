@@ -8,6 +8,7 @@ use super::breaker::CIRCUIT_BREAKER;
 use super::geo::{BALANCER, POOL_GEO};
 use super::health::HEALTH_CHECK;
 use super::outlier::OUTLIER_DETECTION;
+use super::pooling::CONNECTION_POOLING;
 use super::proof::*;
 use super::retry::RETRY;
 use super::session::{CACHING, SESSION_AFFINITY};
@@ -72,6 +73,12 @@ pub(super) static POOL: Section = Section {
             Value("\"30s\""),
             set("connection_timeout = \"1s\""),
             "How long connecting to a backend may take.",
+        ),
+        Key::section(
+            "connection_pooling",
+            Kind::Table(&CONNECTION_POOLING),
+            Text("kept for 30 s, not bounded"),
+            "How connections to backends are kept, and how many.",
         ),
         Key::section(
             "timeouts",
@@ -166,7 +173,6 @@ pub(super) static POOL: Section = Section {
             change("algorithm = \"geo-aware\"", "algorithm = \"geo-aware\"\nfallback_region = \"main\""),
             "`geo-aware`: whose clients are those that no rule maps.",
         ),
-        Key::planned("connection_pooling", ADMISSION),
         Key::planned("queuing", ADMISSION),
         Key::planned("load_shedding", ADMISSION),
         Key::planned("selection_timeout", ADMISSION),

@@ -113,11 +113,19 @@ pub(super) static LISTENER: Section = Section {
             change("address = \"127.0.0.1:1\"", "address = \"127.0.0.1:1\"\nmax_connections = 7"),
             "The most client connections open at once, over all workers.",
         ),
+        Key::built(
+            "max_connections_per_ip",
+            "whole number, 1–10000000",
+            NONE,
+            change("address = \"127.0.0.1:1\"", "address = \"127.0.0.1:1\"\nmax_connections_per_ip = 7"),
+            "The most client connections open at once from one address (IPv6: one /64), over all workers; further ones are closed at once. \
+             Trusted proxies' are not counted.",
+        ),
         Key::section(
             "limits",
             Kind::Table(&LISTENER_LIMITS),
             Text("as below"),
-            "How large a request's head may be.",
+            "How large a request may be, and how slow a client.",
         ),
         Key::planned("proxy_protocol", TLS),
         Key::planned("tls", TLS),
@@ -154,7 +162,7 @@ pub(super) static LISTENER_TIMEOUTS: Section = Section {
 
 pub(super) static LISTENER_LIMITS: Section = Section {
     path: "listeners.limits",
-    doc: "How large a request's head may be; a larger one is refused.",
+    doc: "How large a request may be, and how slow a client; beyond it the request is refused. See [connections](connections.md).",
     keys: &[
         Key::built(
             "header_count",
@@ -169,6 +177,34 @@ pub(super) static LISTENER_LIMITS: Section = Section {
             Value("\"64KiB\""),
             set("header_bytes = \"8KiB\""),
             "The most bytes of request line and headers together.",
+        ),
+        Key::built(
+            "body_bytes",
+            "size, 0B–1048576GiB",
+            NONE,
+            set("body_bytes = \"10MiB\""),
+            "The most bytes of a request's body; beyond it 413.",
+        ),
+        Key::built(
+            "min_body_rate",
+            "size a second, 1B–1GiB",
+            NONE,
+            set("min_body_rate = \"500B\""),
+            "The least that a client sends of a body, over the time for which it is waited for; below it 408.",
+        ),
+        Key::built(
+            "min_send_rate",
+            "size a second, 1B–1GiB",
+            NONE,
+            set("min_send_rate = \"500B\""),
+            "The least that a client takes of a response, over the time for which it takes nothing; below it the connection is closed.",
+        ),
+        Key::built(
+            "rate_grace",
+            "duration",
+            Value("\"5s\""),
+            change("min_body_rate = \"500B\"", "min_body_rate = \"500B\"\nrate_grace = \"1s\""),
+            "How long a client may be waited for beyond what the rates allow. Goes with them.",
         ),
     ],
 };

@@ -44,6 +44,7 @@ impl Failure {
             ProxyError::BadRequest(_)
             | ProxyError::Method
             | ProxyError::ClientTimeout
+            | ProxyError::BodyTooLarge
             | ProxyError::ClientBody
             | ProxyError::NoBackend(_) => None,
         }

@@ -5,6 +5,7 @@
 use super::awake::Awake;
 use super::socket::{ClientSocket, Timeouts};
 use crate::proxy::{Client, Proxy};
+use crate::rate::MinRate;
 use crate::settings::ListenerSettings;
 use crate::socket::Socket;
 use crate::stats::Counters;
@@ -18,9 +19,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
+use std::time::Duration;
 
 /// hyper's own default: asking for it would make it allocate.
 const HEADERS_DEFAULT: usize = 100;
+
+/// How long a client that was answered amid its body may go on sending what nobody reads.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What all connections of a worker's listener have in common.
 pub(super) struct Context {
@@ -30,6 +35,8 @@ pub(super) struct Context {
     awake: Arc<Awake>,
     http: Builder,
     timeouts: Timeouts,
+    /// How fast clients must take responses.
+    rate: Option<MinRate>,
 }
 
 impl Context {
@@ -45,7 +52,9 @@ impl Context {
             http.max_headers(l.max_header_count);
         }
         let timeouts = Timeouts { header: l.header_timeout, body: l.body_timeout, idle: l.idle_timeout };
-        Self { proxy, closing, awake, http, timeouts }
+        let grace = l.rate_grace.into();
+        let rate = l.min_send_rate.map(|bytes| MinRate { bytes, grace });
+        Self { proxy, closing, awake, http, timeouts, rate }
     }
 
     fn is_closing(&self) -> bool {
@@ -75,7 +84,7 @@ pub(super) async fn serve(stream: Socket, client: Client, cx: Arc<Context>) {
     let guard = cx.proxy.worker().timer.watch(true);
     let watch = &guard.0;
     watch.arm(Phase::Head, watch.now(), cx.timeouts.header);
-    let mut socket = ClientSocket::new(stream, watch.clone(), cx.timeouts);
+    let mut socket = ClientSocket::new(stream, watch.clone(), cx.timeouts, cx.rate);
     let mut fresh = true;
     let end = loop {
         if let Some(end) = asleep(&socket, fresh, watch, &cx).await {
@@ -94,6 +103,12 @@ pub(super) async fn serve(stream: Socket, client: Client, cx: Arc<Context>) {
         End::TooSlow => Counters::count(&counters.client_timeouts),
     }
     Counters::count(&counters.connections_closed);
+}
+
+/// Closed over what the client still sends, the connection would be reset, and the answer with it: for a while that is read.
+async fn linger(socket: &ClientSocket) {
+    // Whichever comes first is an end.
+    let _ = tokio::time::timeout(LINGER, poll_fn(|cx| socket.poll_discard(cx))).await;
 }
 
 /// Waits for the client's next byte: a socket and a small task, no buffers. `None`: there is one (or the end of them).
@@ -170,10 +185,13 @@ async fn run(socket: ClientSocket, client: &Client, watch: &Arc<Watch>, context:
         }
     })
     .await;
+    let parts = connection.into_parts();
     if let Some(end) = end {
+        if watch.lingers() && end == End::Closed {
+            Box::pin(linger(parts.io.inner())).await;
+        }
         return Stretch::Over(end);
     }
-    let parts = connection.into_parts();
     if parts.read_buf.is_empty() {
         Stretch::Sleep(parts.io.into_inner())
     } else {

@@ -2,6 +2,7 @@
 //! connections and no worker waits for another. A unix socket is one, accepted from by all workers.
 
 use super::ServeError;
+use super::per_ip::PerIp;
 use crate::settings::{ListenAddress, ListenerSettings};
 use crate::socket::Socket;
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -22,6 +23,7 @@ pub(super) struct Bound {
     settings: Arc<ListenerSettings>,
     /// One permit an open connection, over all workers.
     permits: Arc<Semaphore>,
+    per_ip: Option<Arc<PerIp>>,
     sockets: Vec<socket2::Socket>,
 }
 
@@ -30,6 +32,7 @@ pub(super) struct Bound {
 pub(super) struct WorkerSocket {
     pub(super) settings: Arc<ListenerSettings>,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) per_ip: Option<Arc<PerIp>>,
     socket: socket2::Socket,
 }
 
@@ -46,12 +49,15 @@ impl Bound {
         }
         .map_err(refused)?;
         let permits = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { address, settings: Arc::new(settings), permits, sockets })
+        let per_ip = settings.max_connections_per_ip.map(|max| Arc::new(PerIp::new(max)));
+        Ok(Self { address, settings: Arc::new(settings), permits, per_ip, sockets })
     }
 
     pub(super) fn next_worker(&mut self) -> Option<WorkerSocket> {
         let socket = self.sockets.pop()?;
-        Some(WorkerSocket { settings: self.settings.clone(), permits: self.permits.clone(), socket })
+        let Self { settings, permits, per_ip, .. } = self;
+        let (settings, permits, per_ip) = (settings.clone(), permits.clone(), per_ip.clone());
+        Some(WorkerSocket { settings, permits, per_ip, socket })
     }
 
     pub(super) fn unix_path(&self) -> Option<PathBuf> {

@@ -3,12 +3,14 @@
 mod awake;
 mod connection;
 mod listener;
+mod per_ip;
 mod socket;
 mod worker;
 
 use crate::proxy::Proxy;
 use crate::settings::{ListenAddress, ListenerSettings, ProxySettings};
 use crate::stats::ProxyStats;
+use crate::upstream::preconnect::Part;
 use lb_balancer::LoadBalancer;
 use listener::Bound;
 use std::io;
@@ -106,10 +108,15 @@ impl Server {
         let (alive, ended) = mpsc::channel::<usize>(self.workers);
         let mut threads = vec![];
         let mut bound = self.bound;
+        let shared = Proxy::share(&self.balancer, &self.settings, &self.stats);
+        let workers = u32::try_from(self.workers).unwrap_or(u32::MAX);
         for index in 0..self.workers {
             let sockets = bound.iter_mut().filter_map(Bound::next_worker).collect();
-            let proxy = Proxy::with_stats(self.balancer.clone(), self.settings.clone(), self.stats.clone());
-            let worker = worker::Worker { sockets, proxy, stage: stage.subscribe() };
+            let (balancer, settings, stats) =
+                (self.balancer.clone(), self.settings.clone(), self.stats.clone());
+            let proxy = Proxy::among(balancer, settings, stats, &shared);
+            let part = Part { index: u32::try_from(index).unwrap_or(u32::MAX), workers };
+            let worker = worker::Worker { sockets, proxy, stage: stage.subscribe(), part };
             let alive = alive.clone();
             let started = worker.start(index, alive);
             threads.push(started.map_err(|source| {

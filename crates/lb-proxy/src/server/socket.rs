@@ -1,8 +1,10 @@
 //! The client's side of a connection: a socket that watches the framing of what it reads and knows whom it waits for.
 
 use crate::framing::Framing;
+use crate::rate::{MinRate, Pace};
 use crate::socket::Socket;
 use crate::timer::{Phase, Watch};
+use lb_types::Nanos;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub(super) struct ClientSocket {
     watch: Arc<Watch>,
     /// The client does not take what it is sent.
     blocked: bool,
+    /// How fast it must take a response, and how it fares. Boxed, because it is seldom and idle connections hold one of these.
+    taking: Option<Box<(MinRate, Pace)>>,
     timeouts: Timeouts,
 }
 
@@ -33,13 +37,40 @@ pub(super) struct Timeouts {
 }
 
 impl ClientSocket {
-    pub(super) fn new(io: Socket, watch: Arc<Watch>, timeouts: Timeouts) -> Self {
-        Self { io, framing: Framing::default(), watch, blocked: false, timeouts }
+    pub(super) fn new(io: Socket, watch: Arc<Watch>, timeouts: Timeouts, rate: Option<MinRate>) -> Self {
+        Self {
+            io,
+            framing: Framing::default(),
+            watch,
+            blocked: false,
+            taking: rate.map(|r| Box::new((r, Pace::default()))),
+            timeouts,
+        }
     }
 
     /// Resolves when there is something to read.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>, fresh: bool) -> Poll<io::Result<()>> {
         self.io.poll_readable(cx, fresh)
+    }
+
+    /// Reads and throws away until the client closes; it has been sent all that there is.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_discard(cx)
+    }
+
+    /// The client does not take what it is sent: it is waited for as long as it may be silent, and as its rate allows.
+    #[cold]
+    fn wait(&mut self) {
+        let now = self.watch.now();
+        let mut after = self.timeouts.body;
+        if let Some((rate, pace)) = self.taking.as_deref_mut() {
+            after = after.min((pace.wait(*rate, now) - now).as_duration());
+        }
+        self.watch.arm(Phase::ClientWrite, now, after);
+        if after.is_zero() {
+            // Not with the next tick: it may take a byte before, and another.
+            self.watch.expire();
+        }
     }
 
     /// A head did not come in time: the client is told, if it had begun one.
@@ -59,10 +90,17 @@ impl ClientSocket {
         match &polled {
             Poll::Pending if !self.blocked => {
                 self.blocked = true;
-                self.watch.arm(Phase::ClientWrite, self.watch.now(), self.timeouts.body);
+                self.wait();
             }
-            Poll::Ready(Ok(_)) if self.blocked => {
+            // Whoever waited for the backend meanwhile has set its deadline: with a rate to keep, the client's goes before.
+            Poll::Pending if self.taking.is_some() && self.watch.phase() != Phase::ClientWrite => {
+                self.wait();
+            }
+            Poll::Ready(Ok(n)) if self.blocked => {
                 self.blocked = false;
+                if let Some((_, pace)) = self.taking.as_deref_mut() {
+                    pace.moved(*n as u64, self.watch.now());
+                }
                 // The response's own deadlines start again with its next frame.
                 let (phase, after) = if self.watch.is_active() {
                     (Phase::ClientWrite, self.timeouts.body)
@@ -70,6 +108,12 @@ impl ClientSocket {
                     (Phase::Idle, self.timeouts.idle)
                 };
                 self.watch.arm(phase, self.watch.now(), after);
+            }
+            Poll::Ready(Ok(n)) => {
+                if let Some((_, pace)) = self.taking.as_deref_mut() {
+                    // It was not waited for: the time does not matter.
+                    pace.moved(*n as u64, Nanos::ZERO);
+                }
             }
             _ => {}
         }
@@ -94,6 +138,9 @@ impl AsyncRead for ClientSocket {
         this.watch.set_between(this.framing.is_between());
         if this.framing.is_in_head() && !this.watch.is_active() && this.watch.phase() != Phase::Head {
             this.watch.arm(Phase::Head, this.watch.now(), this.timeouts.header);
+            if let Some((_, pace)) = this.taking.as_deref_mut() {
+                *pace = Pace::default();
+            }
         }
         Poll::Ready(Ok(()))
     }

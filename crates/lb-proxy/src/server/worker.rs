@@ -5,8 +5,9 @@ use super::Stage;
 use super::awake::Awake;
 use super::connection::{self, Context};
 use super::listener::{Listener, WorkerSocket};
-use crate::proxy::{Client, Proxy};
+use crate::proxy::{Client, ClientLimits, Proxy};
 use crate::stats::Counters;
+use crate::upstream::preconnect::{self, Part};
 use hyper::body::Incoming;
 use std::io;
 use std::sync::Arc;
@@ -16,13 +17,15 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// How long accepting pauses when the system has no more file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often connections that idle for too long are looked for, when no traffic does it.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often connections to backends that idle for too long, or have died, are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     pub(super) sockets: Vec<WorkerSocket>,
     pub(super) proxy: Proxy<Incoming>,
     pub(super) stage: watch::Receiver<Stage>,
+    /// Which of the workers it is.
+    pub(super) part: Part,
 }
 
 /// The worker's open connections.
@@ -62,7 +65,7 @@ impl Worker {
     }
 
     async fn serve(self, listeners: Vec<Listener>) -> usize {
-        let Self { sockets, proxy, mut stage } = self;
+        let Self { sockets, proxy, mut stage, part } = self;
         let open = Arc::new(Open::default());
         let (awake, closing) = (Arc::new(Awake::default()), Arc::new(AtomicBool::new(false)));
         let mut tasks: Vec<_> = listeners
@@ -74,6 +77,9 @@ impl Worker {
             })
             .collect();
         tasks.push(tokio::spawn(sweep(proxy.clone())));
+        if proxy.worker().preconnects() {
+            tasks.push(tokio::spawn(preconnect::keep(proxy.clone(), part)));
+        }
         wait_for(&mut stage, Stage::Draining).await;
         for t in tasks {
             t.abort();
@@ -108,6 +114,9 @@ async fn sweep(proxy: Proxy<Incoming>) {
 }
 
 async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>, open: Arc<Open>) {
+    let limits = Arc::new(ClientLimits::of(&socket.settings));
+    let worker = context.proxy.worker();
+    let trusted = worker.settings.trusted.as_ref();
     loop {
         let (stream, ip) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -120,19 +129,27 @@ async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>,
                 continue;
             }
         };
+        let entered = match (&socket.per_ip, ip) {
+            (Some(per_ip), Some(ip)) if !trusted.is_some_and(|t| t.proxies.contains(ip)) => {
+                let Some(entered) = per_ip.enter(ip) else {
+                    Counters::count(&worker.counters.connections_refused);
+                    continue;
+                };
+                Some(Box::new(entered))
+            }
+            _ => None,
+        };
         // At the limit nothing more is accepted: this client waits here, further ones in the kernel. A permit is asked for only when
         // somebody is there to use it, else idle workers would keep the last ones.
         let Ok(permit) = socket.permits.clone().acquire_owned().await else { return };
-        let worker = context.proxy.worker();
         Counters::count(&worker.counters.connections_accepted);
         open.count.fetch_add(1, Relaxed);
         let guard = OpenGuard(open.clone());
-        let (trusted, limits) = (worker.settings.trusted.as_ref(), &socket.settings);
-        let client = Client::new(ip, trusted, limits.body_timeout, limits.idle_timeout);
+        let client = Client::new(ip, trusted, limits.clone());
         let connection = connection::serve(stream, client, context.clone());
         tokio::spawn(async move {
             connection.await;
-            drop((permit, guard));
+            drop((permit, guard, entered));
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::headers::{Seen, to_backend};
-use crate::proxy::Client;
+use crate::proxy::{Client, ClientLimits};
 use ForwardingHeader::{Forwarded, XForwardedFor};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -12,8 +12,12 @@ fn trusted(header: ForwardingHeader) -> Arc<TrustedPeers> {
     Arc::new(TrustedPeers { proxies, header })
 }
 
+fn limits() -> Arc<ClientLimits> {
+    ClientLimits::timeouts(Duration::ZERO, Duration::ZERO).into()
+}
+
 fn client(header: ForwardingHeader, peer: &str) -> Client {
-    Client::new(peer.parse().ok(), Some(&trusted(header)), Duration::ZERO, Duration::ZERO)
+    Client::new(peer.parse().ok(), Some(&trusted(header)), limits())
 }
 
 /// The headers as they go to the backend, and whom the balancer takes the client for.
@@ -70,7 +74,7 @@ fn an_untrusted_peer_is_never_believed() {
             assert_eq!(told(header, "none", one), expected, "{header:?} {one:?}");
         }
     }
-    let nobody = Client::new("10.0.0.1".parse().ok(), None, Duration::ZERO, Duration::ZERO);
+    let nobody = Client::new("10.0.0.1".parse().ok(), None, limits());
     let (headers, ip) = sent(&nobody, &[("x-forwarded-for", b"1.1.1.1")]);
     assert_eq!((headers["x-forwarded-for"].as_bytes(), ip), (&b"10.0.0.1"[..], "10.0.0.1".parse().ok()));
 }
