@@ -3,7 +3,7 @@
 //! Time is a `ManualClock`, so that 72 seconds take none. A program that runs in real time uses `SystemClock` (feature
 //! `std-clock` of `lb-types`) and its own runtime's `await`.
 
-use lb_breaker::{Breaker, BreakerSettings, CallError, FallbackResponse, Transition, call};
+use lb_breaker::{Breaker, BreakerSettings, CallError, Transition, call, fallback_response};
 use lb_types::{Clock, ManualClock, Nanos};
 use std::cell::Cell;
 use std::pin::pin;
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("        breaker: {} -> {} ({})", t.from, t.to, t.reason);
     })?;
     let clock = ManualClock::default();
-    let fallback = FallbackResponse::default();
+    let fallback = fallback_response();
     // Sick from 10 s to 40 s.
     let sick = Nanos::from_secs(10)..Nanos::from_secs(40);
     let reached = Cell::new(0);

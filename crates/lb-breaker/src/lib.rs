@@ -37,7 +37,7 @@
 //! | [`permit`] | [`Permit`] and [`OwnedPermit`], [`Verdict`]; the bare [`Ticket`] |
 //! | [`window`] | calls, failures and slow calls over a time or over the last N |
 //! | [`call()`] | guard a future in one line |
-//! | [`fallback`] | [`FallbackResponse`]: what to answer meanwhile |
+//! | [`fallback`] | what to answer meanwhile |
 //! | [`backoff`] | [`Backoff`]: how long to wait before a retry |
 //! | [`budget`] | [`RetryBudget`]: whether there may be a retry at all |
 //! | `tower` | a layer and a service (feature `tower`) |
@@ -64,8 +64,8 @@ pub use backoff::{Backoff, BackoffKind};
 pub use breaker::Breaker;
 pub use budget::{BudgetSettings, Retry, RetryBudget};
 pub use call::{CallError, Classify, ErrorsFail, call, call_classified};
-pub use fallback::FallbackResponse;
-pub use lb_types::Nanos;
+pub use fallback::fallback_response;
+pub use lb_types::{FixedResponse, Nanos};
 pub use permit::{OwnedPermit, Permit, Ticket, Verdict};
 pub use settings::{BreakerSettings, RateWindow, SettingsError};
 pub use state::{OnTransition, Open, Reason, State, Status, Transition};

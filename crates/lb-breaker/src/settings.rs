@@ -217,16 +217,6 @@ pub enum SettingsError {
         /// The size of the window.
         calls: u32,
     },
-    /// Not what HTTP allows there.
-    #[error("{field} = {value:?}: {why}")]
-    NotHttp {
-        /// The field's name.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
 }
 
 pub(crate) fn count(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), SettingsError> {

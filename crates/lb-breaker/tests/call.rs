@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 
 use lb_breaker::{
-    Breaker, BreakerSettings, CallError, FallbackResponse, State, Verdict, call, call_classified,
+    Breaker, BreakerSettings, CallError, State, Verdict, call, call_classified, fallback_response,
 };
 use lb_types::{Clock, ManualClock};
 use std::future::pending;
@@ -36,7 +36,7 @@ fn an_error_counts_and_a_refused_operation_is_not_begun() {
     let answer = match result {
         Err(CallError::Open(open)) => {
             assert_eq!(open.to_string(), "circuit breaker is open for another 60s");
-            FallbackResponse::default()
+            fallback_response()
         }
         other => panic!("{other:?}"),
     };

@@ -40,16 +40,23 @@ impl SelectError {
     /// `true` when breakers stand in the way: at least one is open, and no backend is just busy. The fallback response's case.
     pub fn is_breaker_open(&self) -> bool {
         match self {
-            Self::NoneUsable(c) => c.of(Exclusion::BreakerOpen) > 0 && c.of(Exclusion::ConnectionLimit) == 0,
+            Self::NoneUsable(c) => c.of(Exclusion::BreakerOpen) > 0 && !self.is_at_limit(),
             Self::Bound(why) => *why == Refusal::Excluded(Exclusion::BreakerOpen),
             Self::NoBackends => false,
         }
     }
 
+    /// What a request is told that must not overtake those in the queue.
+    pub fn reserved() -> Self {
+        let mut counts = ExclusionCounts::default();
+        counts.add(Exclusion::Reserved);
+        Self::NoneUsable(counts)
+    }
+
     /// `true` when backends are there and healthy, but as busy as they may be: waiting would help.
     pub fn is_at_limit(&self) -> bool {
         match self {
-            Self::NoneUsable(c) => c.of(Exclusion::ConnectionLimit) > 0,
+            Self::NoneUsable(c) => c.of(Exclusion::ConnectionLimit) + c.of(Exclusion::Reserved) > 0,
             Self::Bound(why) => *why == Refusal::Excluded(Exclusion::ConnectionLimit),
             Self::NoBackends => false,
         }

@@ -51,10 +51,12 @@ impl std::fmt::Debug for BackendState {
 impl BackendState {
     pub(crate) fn new(spec: Arc<Backend>, slot: u32, uid: u64, shared: Arc<Shared>) -> Self {
         let guard = shared.guards.as_ref().and_then(|make| make(&spec.id));
+        let gate = Gate::default();
+        gate.set_borne(guard.as_ref().and_then(|g| g.limit()));
         Self {
+            gate,
             guard,
             told: AtomicU8::new(0),
-            gate: Gate::default(),
             ttfb_sum_us: AtomicU64::new(0),
             shared,
             histogram: OnceLock::new(),

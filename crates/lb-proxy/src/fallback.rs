@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Response, StatusCode};
-use lb_breaker::FallbackResponse;
+use lb_types::FixedResponse;
 
 #[derive(Debug)]
 pub(crate) struct Fallback {
@@ -15,9 +15,9 @@ pub(crate) struct Fallback {
 }
 
 impl Fallback {
-    /// What [`FallbackResponse::validate`] would refuse is left out (a status that is none becomes 503); so are headers that frame the
+    /// What [`FixedResponse::validate`] would refuse is left out (a status that is none becomes 503); so are headers that frame the
     /// message or are of the connection: those the proxy sets.
-    pub(crate) fn new(response: &FallbackResponse) -> Self {
+    pub(crate) fn new(response: &FixedResponse) -> Self {
         let status = StatusCode::from_u16(response.status).ok().filter(|s| !s.is_informational());
         let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let mut headers = HeaderMap::new();
@@ -55,7 +55,7 @@ impl Fallback {
 mod tests {
     use super::*;
 
-    fn shown(response: &FallbackResponse, is_head: bool) -> (u16, Vec<String>, Bytes) {
+    fn shown(response: &FixedResponse, is_head: bool) -> (u16, Vec<String>, Bytes) {
         let (parts, body) = Fallback::new(response).response(is_head);
         let mut headers: Vec<_> =
             parts.headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
@@ -67,14 +67,14 @@ mod tests {
     fn the_default_is_the_contracts() {
         let headers = ["content-length: 31", "content-type: text/plain; charset=utf-8", "retry-after: 60"];
         let headers: Vec<_> = headers.map(str::to_owned).into();
-        let d = FallbackResponse::default();
+        let d = lb_breaker::fallback_response();
         assert_eq!(shown(&d, false), (503, headers.clone(), "Service temporarily unavailable".into()));
         assert_eq!(shown(&d, true), (503, headers, Bytes::new()));
     }
 
     #[test]
     fn headers_are_the_users_but_for_those_that_frame_the_message() {
-        let r = FallbackResponse::new(200, "{}")
+        let r = FixedResponse::new(200, "{}")
             .header("Content-Type", "application/json")
             .header("Content-Length", "9")
             .header("Transfer-Encoding", "chunked")
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn what_has_no_content_has_none_and_what_cannot_be_sent_is_left_out() {
-        assert_eq!(shown(&FallbackResponse::new(204, "x"), false), (204, vec![], Bytes::new()));
-        let bad = FallbackResponse::new(100, "").header("X A", "1").header("X-B", "1\r\nX-C: 2");
+        assert_eq!(shown(&FixedResponse::new(204, "x"), false), (204, vec![], Bytes::new()));
+        let bad = FixedResponse::new(100, "").header("X A", "1").header("X-B", "1\r\nX-C: 2");
         assert_eq!(shown(&bad, false), (503, vec!["content-length: 0".to_owned()], Bytes::new()));
     }
 }

@@ -28,6 +28,8 @@ pub enum Exclusion {
     NotInSubset,
     /// It has as many requests in flight as it may.
     ConnectionLimit,
+    /// Its free places are for requests that wait in the queue.
+    Reserved,
     /// This request failed on it before.
     AlreadyTried,
     /// The caller excluded it.
@@ -44,7 +46,7 @@ pub enum Exclusion {
 
 impl Exclusion {
     /// Every reason, for tables and documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unhealthy,
         Self::Ejected,
         Self::Draining,
@@ -55,6 +57,7 @@ impl Exclusion {
         Self::ZeroWeight,
         Self::NotInSubset,
         Self::ConnectionLimit,
+        Self::Reserved,
         Self::AlreadyTried,
         Self::Excluded,
         Self::Backup,
@@ -76,6 +79,7 @@ impl Exclusion {
             Self::ZeroWeight => "zero-weight",
             Self::NotInSubset => "not-in-subset",
             Self::ConnectionLimit => "connection-limit",
+            Self::Reserved => "reserved",
             Self::AlreadyTried => "already-tried",
             Self::Excluded => "excluded",
             Self::Backup => "backup",

@@ -11,6 +11,7 @@
 //! | [`overrides`] | what one backend has otherwise than its pool: [`HealthCheckOverride`], [`AgentOverride`] |
 //! | [`health`] | [`HealthSink`], [`HealthEvent`], [`HealthStatus`] |
 //! | [`request`] | [`RequestInfo`], what a policy may look at, and [`KeySource`] |
+//! | [`response`] | [`FixedResponse`], what clients are told in place of a backend's answer |
 //! | [`outcome`] | [`Outcome`] of a request and [`FailureKind`] |
 //! | [`time`] | [`Nanos`], [`Clock`], [`ManualClock`] |
 //! | [`exclusion`] | [`Exclusion`], why a backend was not picked |
@@ -30,6 +31,7 @@ pub mod load_report;
 pub mod outcome;
 pub mod overrides;
 pub mod request;
+pub mod response;
 pub mod settings;
 pub mod store;
 pub mod time;
@@ -45,6 +47,7 @@ pub use load_report::LoadReport;
 pub use outcome::{FailureKind, Outcome};
 pub use overrides::{AgentOverride, ExpectedBody, HealthCheckOverride};
 pub use request::{HeaderSource, KeySource, NoHeaders, RequestInfo};
+pub use response::FixedResponse;
 pub use settings::SettingsError;
 pub use store::{Store, StoreError, StoreFuture};
 #[cfg(feature = "std-clock")]
