@@ -10,7 +10,7 @@ use std::time::Duration;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (clock, mut sampler) = (SystemClock::new(), Sampler::new("/"));
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100)); // tidy-allow: sleep: the time between two samples
         println!("{:?}", sampler.sample(clock.now()));
     }
 

@@ -1,14 +1,17 @@
 //! The line itself: who waits, whose turn it is, and who has to go. No locks, no wakers, no clock.
 //!
-//! **Bound.** When `max_size` wait, a newcomer of a higher level displaces a waiter of the lowest level below it: who would be served
-//! last there. Otherwise it is refused itself. So the highest level is refused only when the line is full of it (or of holders of
-//! turns, who are not displaced: they are about to leave).
+//! **Bound.** When `max_size` wait, a newcomer displaces a waiter of the lowest level below it: who would be served last there. Otherwise
+//! it is refused itself. But each level has a share of the line by its weight, one place at least where there are as many as levels, in which
+//! nobody displaces it, and into which it comes by displacing a level that has more than its own: so a line that is full of the high
+//! keeps no low one out for ever. (Holders of turns are not displaced: they are about to leave.)
 //!
-//! **Weighted service** among the levels is start-time fair queueing (Goyal, Vin and Cheng, 1996) with services of length one: each
-//! service moves its level's virtual time on by 1 / weight, and the least goes first, turns that are under way counted as served. So
+//! **Weighted service** among the levels is stride scheduling (Waldspurger and Weihl, 1995): each service moves its level's virtual time
+//! on by 1 / weight, and the level goes first whose next service would be over first, turns that are under way counted as served. (To go by
+//! its beginning, as start-time fair queueing does, would serve a request of a low level that was empty before all others that wait.) So
 //! of `n` places that become free while a level waits, it gets at least `(n − levels) · weight / weights − 1`; of the default levels
 //! low, beside 20 of 21 for the others, waits for at most 22 services of theirs. A level that was empty, or whose waiters all had a
-//! place offered and could not use it, starts at the virtual time of whoever was served: it gains no credit.
+//! place offered and could not use it, starts at the virtual time of whoever was served: it gains no credit. One that is empty only because its
+//! waiters were refused keeps its place in that order, up to one service: else refusing them quickly would starve it.
 //!
 //! **Time.** Each call first refuses whose deadline has passed and whom overload control (see `row.rs`) refuses. Who holds a turn is
 //! spared by overload control, and who is trying to take a place also by its deadline: it may have it already.
@@ -65,6 +68,8 @@ pub(super) struct Full;
 #[derive(Debug)]
 pub(super) struct Line<T> {
     rows: Vec<Row<T>>,
+    /// How many of each level nobody displaces.
+    shares: Vec<usize>,
     /// Of those who are not trying.
     deadlines: BTreeSet<(Nanos, Key)>,
     /// Who may have looked too early, in order of arrival.
@@ -95,6 +100,7 @@ impl<T> Line<T> {
     pub(super) fn new(settings: &QueueSettings) -> Self {
         Self {
             rows: settings.levels.iter().map(|l| Row::new(l.weight, settings.overload)).collect(),
+            shares: shares(settings),
             deadlines: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             beckoned: None,
@@ -134,7 +140,7 @@ impl<T> Line<T> {
         self.expire(now);
         let level = priority.index(self.rows.len());
         if self.len >= self.len_max {
-            self.displace_below(level)?;
+            self.displace_for(level)?;
         }
         if self.len == 0 {
             // While nobody waited, places became free without a turn, perhaps since its last try.
@@ -142,7 +148,7 @@ impl<T> Line<T> {
         }
         let row = &mut self.rows[level];
         if row.waiting.is_empty() {
-            row.pass = row.pass.max(self.virtual_time);
+            row.pass = row.pass.max(self.virtual_time.saturating_sub(row.credit));
         }
         let key = Key { number: self.arrivals, level: level as u8 };
         self.arrivals += 1;
@@ -240,6 +246,7 @@ impl<T> Line<T> {
             // On its own it may, by luck, have taken a place that became free in this very instant: that says nothing of the line.
             let lucky = turn.is_none() && waiter.looked < self.turns;
             let row = &mut self.rows[usize::from(key.level)];
+            row.credit = 0;
             let pass = row.pass;
             if turn.is_some() || lucky {
                 row.pass += row.stride;
@@ -360,7 +367,7 @@ impl<T> Line<T> {
                 Some(place) => place,
                 None => {
                     let open = |at: &usize| turn.done & (1 << at) == 0 && !self.rows[*at].waiting.is_empty();
-                    let least = |&at: &usize| (self.rows[at].pass_after_turns(), at);
+                    let least = |&at: &usize| (self.rows[at].next_pass(), at);
                     let Some(level) = (0..self.rows.len()).filter(open).min_by_key(least) else { break };
                     turn.newest_first = self.rows[level].is_overloaded();
                     (level, None)
@@ -398,11 +405,14 @@ impl<T> Line<T> {
         }
     }
 
-    fn displace_below(&mut self, level: usize) -> Result<(), Full> {
-        let below = (level + 1..self.rows.len()).rev();
-        let (level, number) = below
-            .filter_map(|level| self.rows[level].last().map(|number| (level, number)))
-            .next()
+    /// Makes room for a newcomer of this level.
+    fn displace_for(&mut self, level: usize) -> Result<(), Full> {
+        let size = |level: usize| self.rows[level].waiting.len();
+        let first = if size(level) < self.shares[level] { 0 } else { level + 1 };
+        let (level, number) = (first..self.rows.len())
+            .rev()
+            .filter(|&other| size(other) > self.shares[other])
+            .find_map(|other| self.rows[other].last().map(|number| (other, number)))
             .ok_or(Full)?;
         self.refuse(Key { number, level: level as u8 }, Why::Displaced);
         Ok(())
@@ -410,6 +420,10 @@ impl<T> Line<T> {
 
     fn refuse(&mut self, key: Key, why: Why) {
         if let Some(waiter) = self.remove(key) {
+            let row = &mut self.rows[usize::from(key.level)];
+            if row.waiting.is_empty() {
+                row.credit = row.stride;
+            }
             if let Some(turn) = waiter.stand.turn() {
                 self.hand_on(turn, Some(key));
             }
@@ -431,6 +445,16 @@ impl<T> Line<T> {
     fn waiter_mut(&mut self, key: Key) -> Option<&mut Waiter<T>> {
         self.rows.get_mut(usize::from(key.level))?.waiting.get_mut(&key.number)
     }
+}
+
+/// One place for each level, if there are as many, and the others by weight.
+fn shares(settings: &QueueSettings) -> Vec<usize> {
+    let levels = settings.levels.len();
+    let one = usize::from(settings.max_size >= levels);
+    let rest = (settings.max_size - one * levels) as u64;
+    let weights: u64 = settings.levels.iter().map(|l| u64::from(l.weight)).sum();
+    let share = |weight: u32| one + (rest * u64::from(weight) / weights.max(1)) as usize;
+    settings.levels.iter().map(|l| share(l.weight)).collect()
 }
 
 #[cfg(test)]

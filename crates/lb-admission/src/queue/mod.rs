@@ -10,7 +10,8 @@
 //! | `shared`, `ticket` | [`Queue`] and [`Ticket`]: the core behind a lock, with wakers |
 //! | `stats`, `rate`, `refused` | what is counted, and what the refused are told |
 //!
-//! - **Bound**: `max_size`; when it is reached, who comes of a higher level displaces one of the lowest below it.
+//! - **Bound**: `max_size`; when it is reached, who comes of a higher level displaces one of the lowest below it, but none within its level's
+//!   share of the line.
 //! - **Order**: places go to the levels by weight, so that a low one gets its share and never starves; within a level first come, first
 //!   served, and under sustained overload the newest first, with long waits refused. See `line.rs` and `row.rs` for the bounds.
 //! - **Deadlines**: each waits for its timeout at most, and leaves at once when its [`Ticket`] is dropped.

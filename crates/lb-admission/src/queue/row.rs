@@ -35,8 +35,10 @@ pub(super) struct Row<T> {
     pub(super) waiting: BTreeMap<u64, Waiter<T>>,
     /// What one service costs it in virtual time.
     pub(super) stride: u128,
-    /// Its virtual time: the least goes first.
+    /// Its virtual time: when its last service was over. Whose next one is over first goes first.
     pub(super) pass: u128,
+    /// How far behind it may be when somebody joins again: nothing, but where it is empty because its waiters were refused.
+    pub(super) credit: u128,
     /// How many of it hold a turn.
     pub(super) turns: usize,
     rule: Option<(Nanos, Nanos)>,
@@ -57,6 +59,7 @@ impl<T> Row<T> {
             waiting: BTreeMap::new(),
             stride: STRIDE / u128::from(weight.max(1)),
             pass: 0,
+            credit: 0,
             turns: 0,
             rule: overload.map(|o| (o.after.into(), o.target.into())),
             above: None,
@@ -73,9 +76,9 @@ impl<T> Row<T> {
         self.waiting.first_key_value().map(|(_, w)| now - w.joined)
     }
 
-    /// Its virtual time if those who hold turns are served.
-    pub(super) fn pass_after_turns(&self) -> u128 {
-        self.pass + self.stride * self.turns as u128
+    /// When its next service would be over in virtual time, if those who hold turns are served.
+    pub(super) fn next_pass(&self) -> u128 {
+        self.pass + self.stride * (self.turns as u128 + 1)
     }
 
     /// Notes what the waits are now. To be called before and after each change: in between, time alone makes waits grow, and when the

@@ -125,6 +125,11 @@ impl Queue {
         }
     }
 
+    /// When to come again, for who is refused: when as many as wait now will have been served, at the recent rate. Whole seconds, 1 to 60.
+    pub fn retry_after(&self) -> Duration {
+        self.with(|state, now| state.rate.retry_after(state.line.len(), now))
+    }
+
     /// What was counted so far.
     pub fn stats(&self) -> QueueStats {
         let settings = &self.0.settings;

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`shedder`] | [`Shedder`]: readings in, refusals out |
 //! | [`settings`] | [`ShedSettings`] and their bounds |
-//! | [`response`] | [`ShedResponse`]: what a refused client is told |
+//! | [`response`] | what a refused client is told |
 //! | [`loop_delay`] | [`LoopDelay`]: how late the event loop wakes |
 //! | `readings` | CPU, memory and pressure of this machine (feature `readings`) |
 //!
@@ -25,6 +25,6 @@ mod shedder_tests;
 pub use loop_delay::LoopDelay;
 #[cfg(feature = "readings")]
 pub use readings::Sampler;
-pub use response::ShedResponse;
+pub use response::shed_response;
 pub use settings::ShedSettings;
 pub use shedder::{Readings, Reason, Shed, ShedStatus, Shedder};

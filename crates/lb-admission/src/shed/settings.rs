@@ -1,8 +1,8 @@
 //! When to shed, and what to say then.
 
-use super::response::ShedResponse;
+use super::response::shed_response;
 use crate::priority::LEVELS_MAX;
-use lb_types::SettingsError;
+use lb_types::{FixedResponse, SettingsError};
 use std::time::Duration;
 
 /// Settings of a [`Shedder`](super::Shedder). A threshold that is `None` is not looked at.
@@ -25,7 +25,7 @@ pub struct ShedSettings {
     /// How many levels of [`Priority`](crate::Priority) there are, default 3 (1–8).
     pub levels: usize,
     /// What a refused client is told.
-    pub shed_response: ShedResponse,
+    pub shed_response: FixedResponse,
 }
 
 impl Default for ShedSettings {
@@ -38,7 +38,7 @@ impl Default for ShedSettings {
             pressure_threshold: None,
             resume_percent: 90,
             levels: 3,
-            shed_response: ShedResponse::default(),
+            shed_response: shed_response(),
         }
     }
 }
@@ -100,7 +100,7 @@ impl ShedSettings {
 
     /// Another response.
     #[must_use]
-    pub fn shed_response(mut self, response: ShedResponse) -> Self {
+    pub fn shed_response(mut self, response: FixedResponse) -> Self {
         self.shed_response = response;
         self
     }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(error(s().pressure_threshold(101.0)), "pressure_threshold = 101.0: must be from 1 to 100");
         assert_eq!(error(s().resume_percent(100)), "resume_percent = 100: must be from 10 to 99");
         assert_eq!(error(s().levels(9)), "levels = 9: must be from 1 to 8");
-        let response = ShedResponse::new(42, "");
+        let response = FixedResponse::new(42, "");
         assert_eq!(error(s().shed_response(response)), "status = 42: must be from 200 to 599");
         assert_eq!(s().cpu_threshold(None).queue_threshold(None).validate(), Ok(()));
     }

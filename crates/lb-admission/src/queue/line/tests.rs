@@ -136,21 +136,71 @@ fn a_newcomer_looks_once_nothing_is_promised() {
 }
 
 #[test]
-fn a_higher_level_displaces_the_lowest() {
-    let mut line = line(3, &[4, 2, 1]);
-    let keys = [(2, 20), (2, 21), (1, 10)].map(|(level, value)| join(&mut line, 0, level, value));
+fn a_higher_level_displaces_the_lowest_that_has_more_than_its_share() {
+    // One each and one more by weight: nobody's, rounded down.
+    let mut line = line(4, &[4, 2, 1]);
+    let keys = [(2, 20), (2, 21), (2, 22), (1, 10)].map(|(level, value)| join(&mut line, 0, level, value));
     line.freed(MS(0));
     assert_eq!(called(&mut line), [10], "by weight");
-    assert_eq!(line.join(MS(1), Priority::LOW, FAR, 22), Err(Full));
+    assert_eq!(line.join(MS(1), Priority::LOW, FAR, 23), Err(Full));
     join(&mut line, 1, 0, 0);
-    assert_eq!(refused(&mut line), [(21, Why::Displaced)], "the newest");
+    assert_eq!(refused(&mut line), [(22, Why::Displaced)], "the newest");
     join(&mut line, 1, 1, 11);
-    assert_eq!(refused(&mut line), [(20, Why::Displaced)]);
+    assert_eq!(refused(&mut line), [(21, Why::Displaced)]);
     join(&mut line, 1, 0, 1);
     assert_eq!(refused(&mut line), [(11, Why::Displaced)], "10 holds a turn");
-    assert_eq!(line.join(MS(1), Priority::HIGH, FAR, 2), Err(Full));
-    assert_eq!(line.ask(MS(1), keys[0]), Answer::Gone);
-    assert_eq!(line.len(), 3);
+    assert_eq!(
+        line.join(MS(1), Priority::HIGH, FAR, 2),
+        Err(Full),
+        "the others have no more than their shares"
+    );
+    assert_eq!(line.ask(MS(1), keys[1]), Answer::Gone);
+    assert_eq!(line.len(), 4);
+}
+
+#[test]
+fn a_level_comes_into_its_share_of_a_full_line() {
+    let mut line = line(4, &[4, 2, 1]);
+    (0..4).for_each(|value| {
+        join(&mut line, 0, 0, value);
+    });
+    join(&mut line, 1, 2, 20);
+    join(&mut line, 1, 1, 10);
+    assert_eq!(refused(&mut line), [(3, Why::Displaced), (2, Why::Displaced)]);
+    assert_eq!(line.join(MS(1), Priority::LOW, FAR, 21), Err(Full));
+    assert_eq!(line.join(MS(1), Priority::NORMAL, FAR, 11), Err(Full), "the high have two: one by weight");
+    assert_eq!(line.len(), 4);
+}
+
+/// A low level has one waiter every 20 ms, which leaves after 10 ms; others always wait. It gets its share all the same.
+#[test]
+fn a_level_that_is_refused_quickly_is_not_starved() {
+    let mut line = line(100, &[16, 1]);
+    let (mut n, mut low) = (0, 0);
+    for ms in 0..20_000 {
+        let mut join = |line: &mut Line<u32>, level, until| {
+            n += 1;
+            // Those of the high level come in excess: some find it full.
+            if let Ok(key) = line.join(MS(ms), Priority::level(level), until, n * 2 + u32::from(level))
+                && line.ask(MS(ms), key) == Answer::Look
+            {
+                line.pass_on(MS(ms), key);
+            }
+        };
+        if ms % 2 == 0 {
+            join(&mut line, 0, FAR);
+        }
+        if ms % 20 == 0 {
+            join(&mut line, 1, MS(ms + 10));
+        }
+        if ms % 4 == 1
+            && let Some(served) = serve(&mut line, ms)
+        {
+            low += served % 2;
+        }
+        line.told.clear();
+    }
+    assert!((220..=300).contains(&low), "{low} of 5 000: a share of 1 in 17 is 294");
 }
 
 #[test]
@@ -328,6 +378,8 @@ proptest! {
     #[test]
     fn the_line_does_what_the_model_does(steps in prop::collection::vec(step(), 1..300)) {
         const MAX: usize = 12;
+        // One each, and 9 by weight.
+        const SHARES: [usize; 3] = [6, 3, 2];
         let mut line = line(MAX, &[4, 2, 1]);
         let mut model: [Naive; 3] = Default::default();
         let mut keys: Vec<(u32, Key)> = Vec::new();
@@ -351,7 +403,9 @@ proptest! {
                     let level = usize::from(level).min(2);
                     let total: usize = model.iter().map(|l| l.waiting.len()).sum();
                     let mut room = total < MAX;
-                    if !room && let Some(lowest) = (level + 1..3).rev().find(|&l| !model[l].waiting.is_empty()) {
+                    let size = |l: usize| model[l].waiting.len();
+                    let first = if size(level) < SHARES[level] { 0 } else { level + 1 };
+                    if !room && let Some(lowest) = (first..3).rev().find(|&l| size(l) > SHARES[l]) {
                         let last = if model[lowest].overloaded { 0 } else { model[lowest].waiting.len() - 1 };
                         gone.push(model[lowest].waiting.remove(last).0);
                         room = true;

@@ -188,7 +188,7 @@ fn a_hog_is_seen() {
         }
         let mut seen = 0.0f64;
         while seen < 50.0 && clock.now() < Nanos::from_secs(10) {
-            std::thread::sleep(Duration::from_millis(50)); // the time between two samples
+            std::thread::sleep(Duration::from_millis(50)); // tidy-allow: sleep: the time between two samples
             seen = seen.max(sampler.sample(clock.now()).cpu.unwrap_or(0.0));
         }
         over.store(true, Ordering::Relaxed);
