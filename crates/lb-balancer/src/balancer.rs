@@ -46,6 +46,8 @@ impl std::ops::Deref for Inner {
 pub(crate) struct Parts {
     #[cfg(feature = "faults")]
     pub(crate) faults: Arc<crate::faults::Faults>,
+    #[cfg(feature = "admission")]
+    pub(crate) admission: crate::door::Admission,
     #[cfg(feature = "sessions")]
     pub(crate) sessions: Option<crate::sessions::Sessions>,
     #[cfg(feature = "cache")]

@@ -5,7 +5,7 @@ use crate::balancer::{Inner, LoadBalancer, Parts};
 use crate::discover::{Discover, Source};
 use crate::error::BuildError;
 #[cfg(feature = "faults")]
-use crate::faults::Faults;
+use crate::faults::{FaultSettings, Faults};
 use crate::members::Members;
 use lb_core::{Algorithm, Pool, PoolSettings};
 use lb_types::{Backend, Clock, SystemClock};
@@ -48,6 +48,8 @@ pub struct LoadBalancerBuilder {
     cache_store: Option<(Arc<dyn lb_types::Store>, Duration)>,
     #[cfg(feature = "geo")]
     places: crate::geo::Places,
+    #[cfg(feature = "admission")]
+    admission: crate::door::Settings,
 }
 
 impl Default for LoadBalancerBuilder {
@@ -80,6 +82,8 @@ impl Default for LoadBalancerBuilder {
             cache_store: None,
             #[cfg(feature = "geo")]
             places: crate::geo::Places::default(),
+            #[cfg(feature = "admission")]
+            admission: Default::default(),
         }
     }
 }
@@ -173,6 +177,28 @@ impl LoadBalancerBuilder {
     #[cfg(feature = "cache")]
     pub fn cache_store(mut self, store: Arc<dyn lb_types::Store>, timeout: Duration) -> Self {
         self.cache_store = Some((store, timeout));
+        self
+    }
+
+    /// Lets requests wait while every backend that could serve them is at its limit: see
+    /// [`queue_request`](LoadBalancer::queue_request). Without it they are refused.
+    #[cfg(feature = "admission")]
+    pub fn queuing(mut self, settings: lb_admission::queue::QueueSettings) -> Self {
+        self.admission.queuing = Some(settings);
+        self
+    }
+
+    /// Refuses requests while the machine is overloaded, once the balancer is [started](LoadBalancer::start): it reads the load by itself.
+    #[cfg(feature = "admission")]
+    pub fn load_shedding(mut self, settings: lb_admission::shed::ShedSettings) -> Self {
+        self.admission.load_shedding = Some(settings);
+        self
+    }
+
+    /// Finds out how many requests each backend bears, and sends it no more at once.
+    #[cfg(feature = "admission")]
+    pub fn adaptive_concurrency(mut self, settings: lb_admission::concurrency::AdaptiveConcurrency) -> Self {
+        self.admission.adaptive_concurrency = Some(settings);
         self
     }
 
@@ -280,8 +306,17 @@ impl LoadBalancerBuilder {
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock::process()));
         let (settings, backends) = (std::mem::take(&mut self.settings), std::mem::take(&mut self.backends));
         #[cfg(feature = "faults")]
-        let faults = Faults::new(self.circuit_breaker, self.outlier_detection.take(), clock.now())
+        let fault_settings = FaultSettings {
+            breaker: self.circuit_breaker,
+            detection: self.outlier_detection.take(),
+            #[cfg(feature = "admission")]
+            adaptive: self.admission.adaptive_concurrency.take(),
+        };
+        #[cfg(feature = "faults")]
+        let faults = Faults::new(fault_settings, clock.now())
             .map_err(|error| BuildError::Faults { pool: pool_name(), error })?;
+        #[cfg(feature = "admission")]
+        let admission = std::mem::take(&mut self.admission).build(&self.name, &clock)?;
         #[cfg(feature = "faults")]
         let guards = faults.guards();
         #[cfg(not(feature = "faults"))]
@@ -314,6 +349,8 @@ impl LoadBalancerBuilder {
             checker,
             #[cfg(feature = "health")]
             agents,
+            #[cfg(feature = "admission")]
+            admission,
             #[cfg(feature = "sessions")]
             sessions,
             #[cfg(feature = "cache")]
@@ -365,6 +402,11 @@ impl LoadBalancerBuilder {
         let has = has.chain([(self.session_affinity.is_some(), "session affinity")]);
         #[cfg(feature = "cache")]
         let has = has.chain([(self.caching.is_some(), "a selection cache")]);
+        #[cfg(feature = "admission")]
+        let has = has.chain([
+            (self.admission.queuing.is_some(), "a queue"),
+            (self.admission.adaptive_concurrency.is_some(), "adaptive concurrency"),
+        ]);
         let mut has = has;
         has.find(|(it_has, _)| *it_has).map(|(_, what)| what)
     }
@@ -401,7 +443,11 @@ impl LoadBalancerBuilder {
             members: Members::default(),
             requests_told: AtomicU64::new(0),
             #[cfg(feature = "runtime")]
-            wait: crate::wait::Waiting::new(self.selection_timeout),
+            wait: crate::wait::Waiting::new(
+                self.selection_timeout,
+                #[cfg(feature = "admission")]
+                parts.admission.queue.clone(),
+            ),
             #[cfg(feature = "runtime")]
             sources: self.sources.into_iter().map(|s| Arc::new(Source::new(s))).collect(),
             #[cfg(feature = "runtime")]

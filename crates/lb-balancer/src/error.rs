@@ -71,6 +71,18 @@ pub enum BuildError {
         #[source]
         error: lb_types::SettingsError,
     },
+    /// A setting of queue or load shedding is out of its bounds.
+    #[cfg(feature = "admission")]
+    #[error("pool \"{pool}\": {section}.{error}")]
+    Admission {
+        /// The pool's name.
+        pool: String,
+        /// Of which section it is.
+        section: &'static str,
+        /// Which, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
     /// The regions make no map.
     #[cfg(feature = "geo")]
     #[error("pool \"{pool}\": {error}")]
@@ -117,6 +129,10 @@ pub enum FaultError {
     /// The circuit breaker's.
     #[error("circuit_breaker.{0}")]
     CircuitBreaker(lb_breaker::SettingsError),
+    /// Adaptive concurrency's.
+    #[cfg(feature = "admission")]
+    #[error("adaptive_concurrency.{0}")]
+    AdaptiveConcurrency(lb_types::SettingsError),
     /// Passive detection's.
     #[error(transparent)]
     OutlierDetection(lb_health::outlier::SettingsError),

@@ -20,6 +20,7 @@
 //! |---|---|---|
 //! | [`balancer`] | the handle | – |
 //! | [`selection`] | one request's picks | – |
+//! | `door` | the queue, load shedding, adaptive concurrency | `admission` |
 //! | `sessions` | the same client, the same backend | `sessions` |
 //! | `geo` | regions: `geo-based` and `geo-aware` | `geo` |
 //! | [`cache`] | where a key went last | `cache` |
@@ -41,6 +42,8 @@ pub mod builder;
 pub mod cache;
 #[cfg(feature = "runtime")]
 pub mod discover;
+#[cfg(feature = "admission")]
+mod door;
 #[cfg(feature = "runtime")]
 pub mod drain;
 pub mod error;
@@ -66,6 +69,8 @@ pub use builder::LoadBalancerBuilder;
 pub use cache::{CacheStats, Caching};
 #[cfg(feature = "runtime")]
 pub use discover::{Discover, DiscoverError, DiscoveryStatus, StaticList};
+#[cfg(feature = "admission")]
+pub use door::AdmissionError;
 #[cfg(feature = "runtime")]
 pub use drain::DrainReport;
 #[cfg(feature = "health")]
@@ -79,6 +84,8 @@ pub use error::StartError;
 pub use error::{BuildError, ChangeError};
 #[cfg(feature = "faults")]
 pub use faults::{CircuitBreaker, CircuitBreakers, FaultEvent};
+#[cfg(feature = "admission")]
+pub use lb_admission::{self as admission, Priority};
 #[cfg(feature = "faults")]
 pub use lb_breaker::{self as breaker, BreakerSettings};
 pub use lb_core::{self as core, Algorithm, Change, Lease, PickContext, PoolSettings, SelectError};

@@ -82,6 +82,10 @@ impl LoadBalancer {
             running.tasks.spawn_on(discover::follow(self.clone(), Arc::clone(source)), &runtime);
         }
         running.tasks.spawn_on(maintain(self.clone()), &runtime);
+        #[cfg(feature = "admission")]
+        if self.shedder().is_some() {
+            running.tasks.spawn_on(crate::door::watch(self.clone()), &runtime);
+        }
         #[cfg(feature = "sessions")]
         if self.inner.sessions.is_some() {
             let lb = self.clone();

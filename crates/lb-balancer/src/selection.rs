@@ -24,6 +24,8 @@ use lb_types::{Nanos, RequestInfo};
 #[derive(Debug)]
 pub struct Selection {
     pub(crate) here: Here,
+    #[cfg(feature = "admission")]
+    pub(crate) priority: lb_admission::Priority,
     /// What is needed to go on to another region's balancer.
     #[cfg(feature = "geo")]
     pub(crate) elsewhere: Option<Box<Elsewhere>>,
@@ -39,6 +41,9 @@ pub(crate) struct Here {
     pub(crate) session: Option<Box<Bound>>,
     #[cfg(feature = "cache")]
     pub(crate) cached: Option<Cached>,
+    /// It is this request's turn in the queue: what is free is not for others.
+    #[cfg(feature = "admission")]
+    pub(crate) has_turn: bool,
 }
 
 impl Here {
@@ -51,6 +56,8 @@ impl Here {
             session: None,
             #[cfg(feature = "cache")]
             cached: None,
+            #[cfg(feature = "admission")]
+            has_turn: false,
         }
     }
 }
@@ -59,9 +66,17 @@ impl Selection {
     pub(crate) fn new(here: Here) -> Self {
         Self {
             here,
+            #[cfg(feature = "admission")]
+            priority: lb_admission::Priority::default(),
             #[cfg(feature = "geo")]
             elsewhere: None,
         }
+    }
+
+    /// Who goes first where not all can; as the options said, or as it is found out now.
+    #[cfg(feature = "admission")]
+    pub fn set_priority(&mut self, priority: lb_admission::Priority) {
+        self.priority = priority;
     }
 
     /// The time of the next pick, by the balancer's clock.
@@ -104,6 +119,14 @@ impl Selection {
 impl LoadBalancer {
     /// Looks at a request: all that its picks will need. Synchronous, local state only.
     pub fn selection(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> Selection {
+        let selection = self.look_at(request, options);
+        #[cfg(feature = "admission")]
+        let selection = Selection { priority: options.priority, ..selection };
+        selection
+    }
+
+    #[inline]
+    fn look_at(&self, request: &RequestInfo<'_>, options: &SelectOptions) -> Selection {
         #[cfg(feature = "geo")]
         if let Some(regional) = &self.inner.regional {
             return regional.selection(request, options, self.random());
@@ -169,6 +192,13 @@ impl LoadBalancer {
 
     #[inline]
     pub(crate) fn acquire_here(&self, here: &mut Here) -> Result<Lease, SelectError> {
+        #[cfg(feature = "admission")]
+        if let Some(queue) = &self.inner.admission.queue
+            && queue.is_waiting()
+            && !here.has_turn
+        {
+            return Err(SelectError::reserved());
+        }
         #[cfg(feature = "sessions")]
         if self.inner.sessions.is_some() && here.session.is_some() {
             return self.acquire_in_session(here);

@@ -2,7 +2,7 @@
 //!
 //! Waiters register before they look, so a change between the look and the sleep wakes them. Every change wakes all of them, in
 //! the order in which they came, since only the pick itself knows who can use what became free; so a change costs one pick for
-//! each waiter. Who wants order, priorities or bounds puts a queue before this (it lacks them).
+//! each waiter. Who wants order, priorities or bounds gives the balancer a queue (feature `admission`): then they wait there.
 
 use crate::balancer::LoadBalancer;
 use crate::options::SelectOptions;
@@ -34,11 +34,25 @@ struct Told {
     changed: Notify,
     /// There is something for the maintenance task, which must not miss what happens while it is busy.
     maintenance: Notify,
+    #[cfg(feature = "admission")]
+    queue: Option<lb_admission::queue::Queue>,
 }
 
 impl PoolWatcher for Told {
     fn changed(&self) {
         self.changed.notify_waiters();
+        #[cfg(feature = "admission")]
+        if let Some(queue) = &self.queue {
+            queue.changed();
+        }
+    }
+
+    fn freed(&self) {
+        self.changed.notify_waiters();
+        #[cfg(feature = "admission")]
+        if let Some(queue) = &self.queue {
+            queue.freed();
+        }
     }
 
     fn attention(&self) {
@@ -47,8 +61,16 @@ impl PoolWatcher for Told {
 }
 
 impl Waiting {
-    pub(crate) fn new(timeout: Duration) -> Self {
-        Self { timeout, told: Arc::default(), waiters: Mutex::new(0) }
+    pub(crate) fn new(
+        timeout: Duration,
+        #[cfg(feature = "admission")] queue: Option<lb_admission::queue::Queue>,
+    ) -> Self {
+        let told = Told {
+            #[cfg(feature = "admission")]
+            queue,
+            ..Told::default()
+        };
+        Self { timeout, told: Arc::new(told), waiters: Mutex::new(0) }
     }
 
     /// Asks the pool to tell of changes. If it tells somebody else already, waiters find out by looking.
@@ -82,10 +104,10 @@ impl Waiting {
 }
 
 /// One waiter; counted out when it is dropped, also in the middle of its wait.
-struct Waiter<'a>(&'a LoadBalancer);
+pub(crate) struct Waiter<'a>(&'a LoadBalancer);
 
 impl<'a> Waiter<'a> {
-    fn new(lb: &'a LoadBalancer) -> Self {
+    pub(crate) fn new(lb: &'a LoadBalancer) -> Self {
         lb.inner.wait.count(lb.pool(), |n| *n += 1);
         Self(lb)
     }
@@ -137,6 +159,24 @@ impl LoadBalancer {
     /// # Errors
     /// As [`select_backend_async`](Self::select_backend_async).
     pub async fn acquire_async(&self, selection: &mut Selection) -> Result<Lease, SelectError> {
+        #[cfg(feature = "admission")]
+        if self.leaves()[selection.leaf()].inner.admission.queue.is_some() {
+            let error = match self.acquire(selection) {
+                Err(e) if self.may_wait(selection, &e) => e,
+                // For another reason than a limit: nobody waits in the line for that.
+                Err(_) => return self.look_until_usable(selection).await,
+                lease => return lease,
+            };
+            return match self.wait_in_line(selection, Some(self.inner.wait.timeout)).await {
+                Ok(lease) => Ok(lease),
+                Err(crate::AdmissionError::Select(e)) => Err(e),
+                Err(_) => Err(error),
+            };
+        }
+        self.look_until_usable(selection).await
+    }
+
+    async fn look_until_usable(&self, selection: &mut Selection) -> Result<Lease, SelectError> {
         let _counted = Waiter::new(self);
         let deadline = Instant::now() + self.inner.wait.timeout;
         loop {

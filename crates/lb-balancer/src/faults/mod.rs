@@ -26,6 +26,8 @@ pub(crate) use sink::CheckSink;
 
 use crate::error::FaultError;
 use events::Publisher;
+#[cfg(feature = "admission")]
+use lb_admission::concurrency::{AdaptiveConcurrency, Limiter};
 use lb_breaker::{BreakerSettings, Transition};
 use lb_core::{Pool, PoolWatcher};
 use lb_health::outlier::{Cause, Detector, OutlierDetection, OutlierStatus, Streaks};
@@ -39,6 +41,15 @@ const SUSPECTS_MAX: usize = 1_024;
 /// The most transitions that wait to be told: some hundred backends whose breakers flap within one wake-up. Older ones give way.
 const TRANSITIONS_MAX: usize = 1_024;
 
+/// What a balancer is to do about failing backends, and about those that are asked too much.
+#[derive(Debug, Default)]
+pub(crate) struct FaultSettings {
+    pub(crate) breaker: Option<BreakerSettings>,
+    pub(crate) detection: Option<OutlierDetection>,
+    #[cfg(feature = "admission")]
+    pub(crate) adaptive: Option<AdaptiveConcurrency>,
+}
+
 /// What a balancer does about failing backends.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -48,6 +59,12 @@ pub(crate) struct Faults {
     swept: AtomicU64,
     /// What a backend's guard starts with.
     detection: Option<OutlierDetection>,
+    /// What a backend's limiter starts with.
+    #[cfg(feature = "admission")]
+    adaptive: Option<AdaptiveConcurrency>,
+    /// When this was made: no window of a limiter begins before.
+    #[cfg(feature = "admission")]
+    made: Nanos,
     noted: Mutex<Noted>,
     /// Who is woken when something was noted.
     watcher: OnceLock<Watcher>,
@@ -77,30 +94,56 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Faults {
     /// # Errors
     /// A setting out of its bounds.
-    pub(crate) fn new(
-        breaker: Option<BreakerSettings>,
-        detection: Option<OutlierDetection>,
-        now: Nanos,
-    ) -> Result<Arc<Self>, FaultError> {
+    pub(crate) fn new(settings: FaultSettings, now: Nanos) -> Result<Arc<Self>, FaultError> {
+        let FaultSettings { breaker, detection, .. } = settings;
+        #[cfg(feature = "admission")]
+        let adaptive = settings.adaptive;
         if let Some(settings) = &breaker {
             settings.validate().map_err(FaultError::CircuitBreaker)?;
+        }
+        #[cfg(feature = "admission")]
+        if let Some(settings) = &adaptive {
+            settings.validate().map_err(FaultError::AdaptiveConcurrency)?;
         }
         let detector = detection.clone().map(|d| Detector::new(d, now)).transpose();
         let outliers = detector.map_err(FaultError::OutlierDetection)?.map(Mutex::new);
         // No pool has published so often.
         let swept = AtomicU64::new(u64::MAX);
-        Ok(Arc::new(Self { breaker, outliers, detection, swept, ..Self::default() }))
+        Ok(Arc::new(Self {
+            breaker,
+            outliers,
+            detection,
+            #[cfg(feature = "admission")]
+            adaptive,
+            #[cfg(feature = "admission")]
+            made: now,
+            swept,
+            ..Self::default()
+        }))
     }
 
     /// Makes the guards of a pool's backends; `None`: there is nothing to guard against.
     pub(crate) fn guards(self: &Arc<Self>) -> Option<Arc<GuardFactory>> {
-        if self.breaker.is_none() && self.outliers.is_none() {
+        #[cfg(feature = "admission")]
+        let adapts = self.adaptive.is_some();
+        #[cfg(not(feature = "admission"))]
+        let adapts = false;
+        if self.breaker.is_none() && self.outliers.is_none() && !adapts {
             return None;
         }
         let faults = Arc::clone(self);
         let make = move |id: &BackendId| -> Option<Arc<dyn Guard>> {
             let streaks = faults.detection.as_ref().map(Streaks::new);
-            Some(Arc::new(BackendGuard::new(id.clone(), faults.breaker, streaks, &faults)))
+            #[cfg(feature = "admission")]
+            let limiter = faults.adaptive.and_then(|a| Limiter::new(a, faults.made).ok());
+            Some(Arc::new(BackendGuard::new(
+                id.clone(),
+                faults.breaker,
+                streaks,
+                #[cfg(feature = "admission")]
+                limiter,
+                &faults,
+            )))
         };
         Some(Arc::new(make))
     }

@@ -42,6 +42,7 @@ impl HealthSink for CheckSink {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FaultSettings;
     use super::*;
     use lb_breaker::{BreakerSettings, State, Verdict};
     use lb_core::PoolSettings;
@@ -50,8 +51,10 @@ mod tests {
     #[test]
     fn a_first_verdict_lets_no_breaker_half_open() {
         let clock = Arc::new(ManualClock::default());
-        let faults =
-            Faults::new(Some(BreakerSettings::new().failure_threshold(1)), None, clock.now()).unwrap();
+        let faults = {
+            let breaker = Some(BreakerSettings::new().failure_threshold(1));
+            Faults::new(FaultSettings { breaker, ..FaultSettings::default() }, clock.now()).unwrap()
+        };
         let backend = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
         let guards = faults.guards().unwrap();
         let pool = Pool::with_guards(PoolSettings::default(), vec![backend], clock, guards).unwrap();

@@ -141,7 +141,7 @@ impl Regional {
             None => self.leaves[leaf].here(leaf, request, options, steps),
         };
         let elsewhere = Elsewhere { order, parked: vec![] };
-        Selection { here, elsewhere: Some(Box::new(elsewhere)) }
+        Selection { elsewhere: Some(Box::new(elsewhere)), ..Selection::new(here) }
     }
 
     /// In which order regions are asked: where the request is, then by distance; at the last the fallback before all others.

@@ -1,5 +1,7 @@
 //! The balancer as a whole, on paused time: nothing here waits for the wall clock.
 
+#[cfg(feature = "admission")]
+mod admission;
 mod build;
 mod discover;
 mod drain;
