@@ -1,21 +1,25 @@
 //! What the program runs on: everything resolved, every default filled in.
 
+mod admission;
 mod geo;
 mod pooling;
 mod session;
 mod store;
 
+pub use admission::{Limiting, Queuing};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
 pub use pooling::ConnectionPooling;
 pub use session::{Affinity, Caching, Storage};
 pub use store::Store;
 
 use crate::ListenAddress;
-use lb_breaker::{Backoff, BreakerSettings, BudgetSettings, FallbackResponse};
+use lb_admission::concurrency::AdaptiveConcurrency;
+use lb_admission::shed::ShedSettings;
+use lb_breaker::{Backoff, BreakerSettings, BudgetSettings};
 use lb_core::PoolSettings;
 use lb_health::outlier::OutlierDetection;
 use lb_health::{AgentCheck, HealthCheck};
-use lb_types::Backend;
+use lb_types::{Backend, FixedResponse};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -172,6 +176,16 @@ pub struct Pool {
     pub session_affinity: Option<Affinity>,
     /// The cache of selections. `None`: there is none. Never beside sessions or an algorithm that hashes.
     pub caching: Option<Caching>,
+    /// The queue before the backends. `None`: who finds none free is refused.
+    pub queuing: Option<Queuing>,
+    /// When requests are refused because machine or pool are overloaded, and what they are told. `None`: never.
+    pub load_shedding: Option<ShedSettings>,
+    /// How many requests each backend bears is found out. `None`: it is not.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
+    /// How many requests may come in. `None`: any number.
+    pub rate_limit: Option<Limiting>,
+    /// How long a request for which no backend is usable waits for one, default not at all.
+    pub selection_timeout: Duration,
     /// `geo-based`: the regions among which the backends are divided; `settings.algorithm` chooses within one. `None`: there are none.
     pub geo: Option<PoolGeo>,
     /// `geo-aware`: the pools that stand below this one, which has no backends. Its `total_timeout` and `retry` hold for all of them;
@@ -200,6 +214,11 @@ impl Default for Pool {
             agent_header: None,
             session_affinity: None,
             caching: None,
+            queuing: None,
+            load_shedding: None,
+            adaptive_concurrency: None,
+            rate_limit: None,
+            selection_timeout: Duration::ZERO,
             geo: None,
             regional: None,
         }
@@ -207,13 +226,19 @@ impl Default for Pool {
 }
 
 /// A pool's circuit breakers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CircuitBreaker {
     /// Each backend's.
     pub settings: BreakerSettings,
     /// What clients are told when no backend may be tried because breakers are open.
-    pub fallback: FallbackResponse,
+    pub fallback: FixedResponse,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self { settings: BreakerSettings::default(), fallback: lb_breaker::fallback_response() }
+    }
 }
 
 /// What is tried again, when and how often.

@@ -49,8 +49,8 @@ mod text;
 pub use address::{AddressError, ListenAddress};
 pub use config::{
     Admin, Affinity, Caching, CircuitBreaker, ClientIpHeader, Config, ConnectionPooling, Discovery,
-    DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, Hedge, Listener, Log, LogFormat, LogLevel, Pool,
-    PoolGeo, Regional, RegionalBalancer, RetryOn, RetryPolicy, Storage, Store,
+    DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, Hedge, Limiting, Listener, Log, LogFormat, LogLevel,
+    Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RetryOn, RetryPolicy, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

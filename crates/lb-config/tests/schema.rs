@@ -56,6 +56,10 @@ fn with(section: &Section, keys: &str) -> String {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("session_affinity".to_owned(), table("type = \"cookie\"").into());
     }
+    if section.path.ends_with("load_shedding") || section.path.ends_with("adaptive_concurrency") {
+        let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
+        pool.insert("queuing".to_owned(), Table::new().into());
+    }
     let mut place = &mut file;
     for step in section.path.split('.').filter(|s| !s.is_empty()) {
         let step = match step {
@@ -170,7 +174,7 @@ fn every_planned_key_is_refused_where_it_stands() {
         assert_eq!(error.diagnostics().len(), 1, "{error}");
         planned += 1;
     });
-    assert!(planned > 15, "only {planned} keys were looked at");
+    assert!(planned > 8, "only {planned} keys were looked at");
 }
 
 /// Keys that make a section complete.

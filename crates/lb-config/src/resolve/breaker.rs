@@ -1,18 +1,14 @@
 //! A pool's circuit breakers and their fallback response.
 
-use super::http_check::header_fields;
-use super::set;
+use super::{response, set};
 use crate::config::CircuitBreaker;
 use crate::reader::Reader;
 use lb_breaker::settings::{COUNT_MAX, DURATION_MAX, DURATION_MIN, MINIMUM_CALLS_MAX};
-use lb_breaker::{BreakerSettings, FallbackResponse, RateWindow};
+use lb_breaker::{BreakerSettings, RateWindow, fallback_response};
 use std::time::Duration;
 
 /// The shortest `monitoring_period`: the breaker moves it in steps of its hundredth.
 const PERIOD_MIN: Duration = Duration::from_millis(100);
-/// Headers that say how a message is framed or a connection used: the proxy's own business.
-const OWN_HEADERS: [&str; 6] =
-    ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
 
 /// `None` where it is switched off.
 pub(super) fn breaker(r: &Reader<'_>) -> Option<CircuitBreaker> {
@@ -38,16 +34,6 @@ pub(super) fn breaker(r: &Reader<'_>) -> Option<CircuitBreaker> {
         let message = "`failure_threshold` is 0 and there is no rate: nothing would open the breaker";
         r.field("failure_threshold").error(message).help("enabled = false switches breakers off");
     }
-    let fallback = r.field("fallback_response").table().map(|t| fallback(&t)).unwrap_or_default();
+    let fallback = response::response(&r.field("fallback_response"), fallback_response());
     r.enabled().then_some(CircuitBreaker { settings: b, fallback })
-}
-
-fn fallback(r: &Reader<'_>) -> FallbackResponse {
-    let mut f = FallbackResponse::default();
-    set(&mut f.status, r.field("status").integer(200..=599));
-    set(&mut f.body, r.field("body").text_or_empty().map(str::to_owned));
-    if let Some(fields) = header_fields(&r.field("headers"), r, &OWN_HEADERS, "the proxy") {
-        f.headers = fields.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    }
-    f
 }

@@ -3,6 +3,7 @@
 //! Every function here records what is wrong and goes on with a default, so that one run finds all errors; the value
 //! it returns is used only if none was recorded.
 
+mod admission;
 mod agent;
 mod algorithm;
 mod backend;
@@ -20,6 +21,7 @@ mod pool;
 mod pooling;
 mod proxies;
 mod region;
+mod response;
 mod retry;
 mod session;
 mod store;

@@ -3,8 +3,8 @@
 use super::algorithm::Choice;
 use super::known::Known;
 use super::{
-    OfPool, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier, pooling,
-    retry, session, set, set_duration,
+    OfPool, admission, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier,
+    pooling, retry, session, set, set_duration,
 };
 use crate::config::Pool;
 use crate::node::shorten;
@@ -39,6 +39,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>, known: &Known<'_>) -> Pool {
     }
     exchange(r, &mut pool);
     keeping(r, &mut pool, known, settled);
+    admission::door(r, &mut pool, known);
     let checks = r.field("health_check");
     pool.circuit_breaker = r.field("circuit_breaker").table().and_then(|t| breaker::breaker(&t));
     pool.outlier_detection = r.field("outlier_detection").table().and_then(|t| outlier::outlier(&t));

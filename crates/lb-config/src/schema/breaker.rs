@@ -2,6 +2,7 @@
 
 use super::Default::{Text, Value};
 use super::proof::*;
+use super::response::response;
 use super::{Key, Kind, Section};
 
 pub(super) static CIRCUIT_BREAKER: Section = Section {
@@ -95,21 +96,5 @@ pub(super) static CIRCUIT_BREAKER: Section = Section {
 pub(super) static FALLBACK_RESPONSE: Section = Section {
     path: "pools.NAME.circuit_breaker.fallback_response",
     doc: "What clients are told when no backend may be tried because breakers are open.",
-    keys: &[
-        Key::built("status", "status, 200–599", Value("503"), set("status = 429"), "Its status."),
-        Key::built(
-            "body",
-            "text",
-            Value("\"Service temporarily unavailable\""),
-            set("body = \"Back soon\""),
-            "Its body.",
-        ),
-        Key::built(
-            "headers",
-            "table of texts",
-            Value("{ Retry-After = \"60\" }"),
-            set("headers = { Retry-After = \"5\" }"),
-            "Its headers, instead of the default. `Content-Type` is `text/plain` unless given; `Content-Length` is set by the proxy.",
-        ),
-    ],
+    keys: &response(Value("\"Service temporarily unavailable\""), Value("{ Retry-After = \"60\" }")),
 };

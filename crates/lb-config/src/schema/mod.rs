@@ -4,6 +4,7 @@
 //! A key that the resolver asks for must stand here, and a test walks the table: each built key has a [`Proof`] that
 //! it does something, and each default that is a value is set and must change nothing. So no key is accepted and ignored.
 
+mod admission;
 mod agent;
 mod backend;
 mod breaker;
@@ -13,6 +14,7 @@ mod outlier;
 mod pool;
 mod pooling;
 mod proof;
+mod response;
 mod retry;
 mod session;
 mod store;

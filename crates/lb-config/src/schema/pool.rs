@@ -2,6 +2,7 @@
 
 use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
+use super::admission::{ADAPTIVE_CONCURRENCY, LOAD_SHEDDING, QUEUING, RATE_LIMIT};
 use super::agent::AGENT_CHECK;
 use super::backend::{BACKEND, DISCOVERY};
 use super::breaker::CIRCUIT_BREAKER;
@@ -173,9 +174,32 @@ pub(super) static POOL: Section = Section {
             change("algorithm = \"geo-aware\"", "algorithm = \"geo-aware\"\nfallback_region = \"main\""),
             "`geo-aware`: whose clients are those that no rule maps.",
         ),
-        Key::planned("queuing", ADMISSION),
-        Key::planned("load_shedding", ADMISSION),
-        Key::planned("selection_timeout", ADMISSION),
+        Key::section(
+            "queuing",
+            Kind::Table(&QUEUING),
+            NONE,
+            "Requests wait when every backend is at its limit.",
+        ),
+        Key::section(
+            "load_shedding",
+            Kind::Table(&LOAD_SHEDDING),
+            NONE,
+            "Requests are refused early while the machine is overloaded.",
+        ),
+        Key::section(
+            "adaptive_concurrency",
+            Kind::Table(&ADAPTIVE_CONCURRENCY),
+            NONE,
+            "How many requests each backend bears is found out.",
+        ),
+        Key::section("rate_limit", Kind::Table(&RATE_LIMIT), NONE, "How many requests may come in."),
+        Key::built(
+            "selection_timeout",
+            "duration, 0–1h",
+            Value("\"0s\""),
+            set("selection_timeout = \"100ms\""),
+            "How long a request for which no backend is usable, for another reason than its limit, waits for one.",
+        ),
         Key::planned("autoscale", SCALING),
         Key::planned("auto_scaler", SCALING),
         Key::planned("instance_template", SCALING),
