@@ -38,6 +38,7 @@
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `geo` | where clients are, regions (`geo-based`, `geo-aware`) | `geo`, [`LoadBalancer`]`::geo_detector` |
 //! | `geo-data`, `geo-mmap`, `geo-providers` | the built-in country database, mapped files, ipinfo and ipapi | `geo` |
+//! | `admission` | queue, load shedding, adaptive concurrency, rate limits | `admission`, [`LoadBalancer`]`::queue_request` |
 //! | `sessions` | session affinity and the selection cache | `session`, [`LoadBalancer`]`::session_manager` |
 //! | `store` | Redis and Valkey behind sessions and caches | `store` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
@@ -54,6 +55,8 @@ mod server;
 
 #[cfg(feature = "admin")]
 pub use lb_admin as admin;
+#[cfg(feature = "admission")]
+pub use lb_admission as admission;
 pub use lb_balancer as balancer;
 pub use lb_balancer::core;
 #[cfg(feature = "breaker")]
@@ -112,6 +115,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn features() -> Vec<&'static str> {
     let all = [
         ("admin", cfg!(feature = "admin")),
+        ("admission", cfg!(feature = "admission")),
         ("breaker", cfg!(feature = "breaker")),
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),

@@ -1,6 +1,8 @@
 //! What the API answers, as it stands in JSON. `docs/admin-api.md` shows each.
 
 use crate::faults::{Agents, FaultsView};
+use lb_balancer::admission::queue::{Queue, QueueStats};
+use lb_balancer::admission::shed::{ShedStatus, Shedder};
 use lb_balancer::{BackendMetrics, BalancerMetrics, DiscoveryStatus, LoadBalancer};
 use lb_types::{Backend, BackendId, HealthStatus};
 use serde::Serialize;
@@ -79,6 +81,10 @@ pub(crate) struct PoolView {
     /// Where the pool is `geo-aware`: each region's pool.
     regions: Option<BTreeMap<String, String>>,
     discovery: Vec<DiscoveryStatus>,
+    /// Who waits; `null` without a queue.
+    queue: Option<QueueStats>,
+    /// What is refused, and the load that was read; `null` without load shedding.
+    load_shedding: Option<ShedStatus>,
 }
 
 /// One backend: what it does, how it was configured, how it stands.
@@ -86,6 +92,8 @@ pub(crate) struct PoolView {
 pub(crate) struct BackendView {
     #[serde(flatten)]
     metrics: BackendMetrics,
+    /// The most requests in flight, as it stands now.
+    limit: Option<u32>,
     #[serde(flatten)]
     spec: SpecView,
     health: Option<HealthStatus>,
@@ -105,6 +113,7 @@ impl BackendView {
         Self {
             // These are missing only if the backend went this moment.
             spec: lb.get_backend(&metrics.id).as_deref().map(SpecView::from).unwrap_or_default(),
+            limit: member.and_then(|m| m.state().limit()),
             faults: member.map(|m| FaultsView::of(lb, m, agents)).unwrap_or_default(),
             health: health.remove(&metrics.id),
             metrics,
@@ -148,7 +157,8 @@ impl PoolView {
         let view = |metrics| BackendView::of(lb, metrics, &mut health, &mut agents);
         let backends = m.backends.into_iter().map(view).collect();
         let regions = lb.regional_pools();
-        Self { summary, backends, regions, discovery: lb.discovery_status() }
+        let (queue, load_shedding) = (lb.queue().map(Queue::stats), lb.shedder().map(Shedder::status));
+        Self { summary, backends, regions, discovery: lb.discovery_status(), queue, load_shedding }
     }
 }
 

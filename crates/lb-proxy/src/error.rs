@@ -34,6 +34,12 @@ pub enum ProxyError {
     /// The client's body broke off or was malformed.
     #[error("bad request: the body broke off")]
     ClientBody,
+    /// The client makes more requests than it may.
+    #[error("Rate limit exceeded")]
+    RateLimited,
+    /// The machine or the pool is overloaded.
+    #[error("service overloaded")]
+    Overloaded,
     /// No backend could be picked.
     #[error("no backend is available")]
     NoBackend(SelectError),
@@ -63,7 +69,7 @@ impl ProxyError {
             | Self::ClientTimeout
             | Self::BodyTooLarge
             | Self::ClientBody => Side::Client,
-            Self::NoBackend(_) => Side::Balancer,
+            Self::NoBackend(_) | Self::RateLimited | Self::Overloaded => Side::Balancer,
             Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
                 Side::Upstream
             }
@@ -81,8 +87,9 @@ impl ProxyError {
             Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoBackend(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoBackend(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect | Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }

@@ -6,9 +6,11 @@
 //! backend, and that counts as no retry.
 
 use crate::body::{ProxyBody, Streaming};
+use crate::door::NotServed;
 use crate::engine::{RequestBody, ResponseBody};
 use crate::error::{ProxyError, Side};
 use crate::headers::{self, Seen};
+use crate::limit::RateLimiting;
 use crate::outgoing::Outgoing;
 use crate::proxy::{Client, Proxy};
 use crate::request::{self, Headers};
@@ -20,7 +22,8 @@ use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use lb_admission::rate_limit::Decision;
 use lb_balancer::{SelectOptions, Selection};
 use lb_breaker::Retry;
 use lb_core::{Lease, SelectError};
@@ -31,6 +34,9 @@ use std::time::{Duration, SystemTime};
 
 /// How much of a response in whose place another try is made is read, to keep it and its connection; beyond it, closing is cheaper.
 const KEPT_MAX: usize = 16 * 1024;
+
+/// Where the request's client stands with its rate limit, if it is told.
+type Told = Box<(Arc<RateLimiting>, Decision)>;
 
 /// What a try came to: a response's head, or why there is none.
 pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
@@ -94,6 +100,24 @@ impl<B: RequestBody> Proxy<B> {
             let headers = Headers(&parts.headers);
             w.balancer.selection(&request::info(&parts, &headers, ip), &options)
         };
+        let mut standing = None;
+        if let Some(door) = &w.upstream(selection.leaf()).door {
+            selection.set_priority(door.priority(&mut parts.headers, client));
+            if let Some(limit) = &door.limit {
+                let checked = limit.check(ip, &parts.headers, selection.now());
+                let decision = match checked {
+                    Ok(decision) => decision,
+                    Err(asking) => asking.await,
+                };
+                if !decision.allowed {
+                    return Ok(self.limited(&decision, (limit, seen.json), client, watch));
+                }
+                standing = limit.tells().then(|| Box::new((limit.clone(), decision)));
+            }
+            if w.balancer.admit(&selection).is_err() {
+                return Ok(self.shed(selection.leaf(), parts.method == Method::HEAD, client, watch));
+            }
+        }
         if w.balancer.must_look_up(&selection) {
             Box::pin(w.balancer.look_up(&mut selection)).await;
         }
@@ -119,7 +143,15 @@ impl<B: RequestBody> Proxy<B> {
         loop {
             let mut lease = match w.balancer.acquire(&mut selection) {
                 Ok(lease) => lease,
-                Err(e) => return self.without_backend(past, e, client, watch),
+                Err(e) => match Box::pin(self.wait_for_backend(&mut selection, e, watch)).await {
+                    Ok(lease) => lease,
+                    Err(NotServed::Refused(refused)) if past.last.is_none() => {
+                        let (leaf, is_head) = (selection.leaf(), outgoing.is_head());
+                        return Ok(self.refused_by_queue(leaf, refused, is_head, client, watch));
+                    }
+                    Err(NotServed::Refused(_)) => return self.without_backend(past, e, client, watch),
+                    Err(NotServed::Select(e)) => return self.without_backend(past, e, client, watch),
+                },
             };
             if w.balancer.must_agree(&selection) {
                 lease = Box::pin(w.balancer.agree(&mut selection, lease)).await;
@@ -172,7 +204,8 @@ impl<B: RequestBody> Proxy<B> {
                     }
                 }
             };
-            return Ok(self.hand_on(response, lease, (&selection, by_tls), outgoing.settle(), client, watch));
+            let asked = (&selection, by_tls, standing);
+            return Ok(self.hand_on(response, lease, asked, outgoing.settle(), client, watch));
         }
     }
 
@@ -317,7 +350,7 @@ impl<B: RequestBody> Proxy<B> {
         &self,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        (selection, by_tls): (&Selection, bool),
+        (selection, by_tls, standing): (&Selection, bool, Option<Told>),
         progress: Option<Arc<Progress<B>>>,
         client: &Client,
         watch: &Arc<Watch>,
@@ -328,6 +361,9 @@ impl<B: RequestBody> Proxy<B> {
         }
         if let Some(cookie) = self.worker().balancer.set_cookie(selection, by_tls) {
             headers::add_cookie(&mut parts.headers, &cookie);
+        }
+        if let Some(told) = standing {
+            told.0.tell(&told.1, &mut parts.headers);
         }
         parts.version = http::Version::HTTP_11;
         let head_at = watch.now();

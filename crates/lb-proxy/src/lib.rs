@@ -16,6 +16,7 @@
 //! | `retry` | whether and when it is tried again |
 //! | `trust` | whose request it is, if a trusted proxy passed it on |
 //! | `headers` | hop-by-hop headers go, forwarding headers come |
+//! | `door`, `limit` | who may come in now: rate limit, load shedding, the wait for a backend |
 //! | `upstream/*`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record`, `rate` | the request's body streams, as large and as slow as it may be; what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
@@ -28,6 +29,7 @@
 mod agent;
 mod attempt;
 mod body;
+mod door;
 mod engine;
 mod error;
 mod fallback;
@@ -35,6 +37,7 @@ mod forward;
 mod framing;
 mod headers;
 mod hedge;
+mod limit;
 mod load_report;
 mod outgoing;
 mod proxy;
@@ -58,6 +61,7 @@ pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
 pub use lb_geo::TrustedProxies;
+pub use limit::{RateLimitStats, RateLimiting};
 pub use proxy::{ClientAddr, Proxy};
 pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};

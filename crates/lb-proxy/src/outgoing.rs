@@ -62,6 +62,11 @@ impl<B: RequestBody> Outgoing<B> {
         }
     }
 
+    /// Is it, while it is here, one that asks for a head alone?
+    pub(crate) fn is_head(&self) -> bool {
+        self.request.as_ref().is_some_and(|r| r.method() == http::Method::HEAD)
+    }
+
     /// Its connection is not to be kept, and the backend is told.
     pub(crate) fn say_close(&mut self) {
         if let Some(request) = &mut self.request {

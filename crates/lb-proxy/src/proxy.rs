@@ -139,7 +139,7 @@ impl Client {
 }
 
 /// The pool's clock, for the timer.
-struct PoolClock(lb_core::Pool);
+pub(crate) struct PoolClock(pub(crate) lb_core::Pool);
 
 impl Clock for PoolClock {
     fn now(&self) -> Nanos {
@@ -178,10 +178,11 @@ impl<B: RequestBody> Proxy<B> {
         stats: Arc<ProxyStats>,
         shared: &SharedUpstreams<B>,
     ) -> Self {
-        let of_leaf = |(i, shared): (usize, &Arc<Shared<Connection<B>>>)| {
-            Upstream::new(settings.leaves.get(i).unwrap_or(&settings).clone(), shared.clone())
-        };
         let leaves = balancer.leaves();
+        let of_leaf = |(i, shared): (usize, &Arc<Shared<Connection<B>>>)| {
+            let settings = settings.leaves.get(i).unwrap_or(&settings);
+            Upstream::new(settings.clone(), &leaves[i], shared.clone())
+        };
         let mut cookies: Vec<Box<str>> =
             leaves.iter().filter_map(|lb| lb.session_cookie()).map(Box::from).collect();
         cookies.sort_unstable();
@@ -256,8 +257,8 @@ mod tests {
     use http::header;
     use http_body_util::{BodyExt as _, Empty};
     use lb_balancer::LoadBalancer;
-    use lb_breaker::FallbackResponse;
     use lb_core::{ExclusionCounts, SelectError};
+    use lb_types::FixedResponse;
     use lb_types::{Backend, Exclusion};
 
     fn none_usable(why: &[Exclusion]) -> ProxyError {
@@ -270,7 +271,7 @@ mod tests {
     async fn the_fallback_is_for_open_breakers_alone() {
         let backend = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
         let settings = ProxySettings {
-            fallback: Some(FallbackResponse::new(200, "from the cupboard").header("Retry-After", "9")),
+            fallback: Some(FixedResponse::new(200, "from the cupboard").header("Retry-After", "9")),
             ..ProxySettings::default()
         };
         let balancer = LoadBalancer::builder().backend(backend).build().unwrap();

@@ -1,10 +1,12 @@
 //! What the data plane is told. `Default` is the documented default.
 
 use crate::agent::AgentHeader;
+use crate::limit::RateLimiting;
 use crate::retry::RetryPolicy;
 use crate::trust::TrustedPeers;
 use crate::upstream::settings::PoolingSettings;
-use lb_breaker::FallbackResponse;
+use http::HeaderName;
+use lb_types::FixedResponse;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -111,8 +113,19 @@ pub struct ProxySettings {
     /// Whether and when a request is sent again, to another backend where one is usable. Clones share its budget.
     pub retry: Arc<RetryPolicy>,
     /// What a client is told instead of 503 when no backend is usable and the breaker of at least one is open; default: 503 all the
-    /// same. Check it with [`FallbackResponse::validate`]: what cannot be sent is left out.
-    pub fallback: Option<FallbackResponse>,
+    /// same. Check it with [`FixedResponse::validate`]: what cannot be sent is left out.
+    pub fallback: Option<FixedResponse>,
+    /// The request header in which trusted proxies name a request's priority, by the levels of the balancer's queue; default none, and all
+    /// have the usual one. Strangers' is taken out.
+    pub priority_header: Option<HeaderName>,
+    /// What a client is told whose request cannot wait in the balancer's queue, or waited too long; default 503 "Service busy, please try
+    /// again later". Without a `Retry-After` of its own, one that the queue estimates is added. (What is told when load is shed is the
+    /// shedder's setting.)
+    pub queue_response: Option<FixedResponse>,
+    /// How many requests may come in; default any number.
+    pub rate_limit: Option<Arc<RateLimiting>>,
+    /// Whether a request for which no backend is usable, for another reason than its limit, waits for one; the balancer says how long.
+    pub waits_for_usable: bool,
     /// Pass the client's `Host` on (`true`, the default), or send the backend's own authority.
     pub preserve_host: bool,
     /// The most idle connections kept per backend and worker, where `pooling.max_connections` says nothing; default 128.
@@ -140,6 +153,10 @@ impl Default for ProxySettings {
             total_timeout: None,
             retry: Arc::default(),
             fallback: None,
+            priority_header: None,
+            queue_response: None,
+            rate_limit: None,
+            waits_for_usable: false,
             preserve_host: true,
             max_idle_per_backend: 128,
             pooling: PoolingSettings::default(),

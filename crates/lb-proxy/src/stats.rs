@@ -68,6 +68,10 @@ counters! {
     client_errors,
     /// Clients that were too slow: with a head, a body, or taking a response.
     client_timeouts,
+    /// Requests that were turned away: load was shed, or they could not wait in the queue.
+    turned_away,
+    /// Requests that were answered 429.
+    rate_limited,
     /// Requests whose body was longer than the listener takes.
     bodies_too_large,
     /// Requests that no backend was usable for.

@@ -5,7 +5,7 @@ use super::stores::Stores;
 use super::{AssembleError, metrics};
 use lb_admin::{AdminServer, AdminState, MetricsWriter};
 use lb_balancer::LoadBalancer;
-use lb_proxy::ProxyStats;
+use lb_proxy::{ProxyStats, RateLimiting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub(super) struct Sources {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) stores: Stores,
     pub(super) geography: Arc<Geography>,
+    /// Rate limits, by pool.
+    pub(super) limits: Vec<(String, Arc<RateLimiting>)>,
 }
 
 /// The admin server, bound; "ready" is no.
@@ -34,7 +36,7 @@ impl Admin {
         sources: Sources,
     ) -> Result<Self, AssembleError> {
         let (ready, is_ready) = watch::channel(false);
-        let Sources { stats, stores, geography } = sources;
+        let Sources { stats, stores, geography, limits } = sources;
         let asked = geography.clone();
         let state = AdminState::new(pools.clone(), is_ready)
             .geo(move || geography.detector().ok().cloned())
@@ -43,6 +45,7 @@ impl Admin {
                 metrics::proxy(&stats.snapshot(), out);
                 metrics::upstreams(&stats.upstreams(), out);
                 stores.metrics(out);
+                limits.iter().for_each(|(pool, limit)| metrics::rate_limit(pool, &limit.stats(), out));
                 if let Some(detector) = asked.made() {
                     metrics::geo(&detector.statistics(), out);
                 }

@@ -50,6 +50,15 @@ pub enum AssembleError {
         #[source]
         error: lb_types::SettingsError,
     },
+    /// A pool's rate limit is set wrong.
+    #[error("pool \"{pool}\", rate_limit.{error}")]
+    RateLimit {
+        /// The pool's name.
+        pool: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
     /// A kind of geography database that this version does not know.
     #[error("geo.database: this kind of database is not built yet")]
     GeoDatabase,
@@ -98,9 +107,9 @@ pub enum AssembleError {
         /// The pool's name.
         pool: String,
     },
-    /// A pool's agents cannot speak in this header.
+    /// A header that agents should speak in, or that should name a request's priority, has no such name.
     #[error("pool \"{pool}\": \"{header}\" is no header name")]
-    AgentHeader {
+    HeaderName {
         /// The pool's name.
         pool: String,
         /// What was to be the header.

@@ -1,7 +1,7 @@
 //! The data plane's counters for `/metrics`: the proxy and the admin server do not know each other.
 
 use lb_admin::MetricsWriter;
-use lb_proxy::{CloseReason, ProxyStatsSnapshot, UpstreamConnections};
+use lb_proxy::{CloseReason, ProxyStatsSnapshot, RateLimitStats, UpstreamConnections};
 
 /// Writes all of them.
 pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
@@ -44,6 +44,12 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ("edge_lb_http_hedges_won_total", "Times such a second try gave the response.", s.hedges_won),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
         ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),
+        (
+            "edge_lb_http_turned_away_total",
+            "Requests that were shed, or could not wait in the queue.",
+            s.turned_away,
+        ),
+        ("edge_lb_http_rate_limited_total", "Requests that were answered 429.", s.rate_limited),
         ("edge_lb_client_errors_total", "Malformed requests.", s.client_errors),
         ("edge_lb_client_timeouts_total", "Clients that were too slow.", s.client_timeouts),
         ("edge_lb_upstream_connects_total", "Connections made to backends.", s.upstream_connects),
@@ -72,6 +78,21 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
     ];
     out.counters(&[], counters);
+}
+
+/// What a pool's rate limit did.
+pub(super) fn rate_limit(pool: &str, s: &RateLimitStats, out: &mut MetricsWriter) {
+    let p = ("pool", pool);
+    for (outcome, n) in [("allowed", s.allowed), ("limited", s.limited)] {
+        let help = "Requests by what the rate limit said; with dry_run the limited ones come in as well.";
+        out.counter("edge_lb_rate_limit_total", help, &[p, ("outcome", outcome)], n);
+    }
+    out.gauge("edge_lb_rate_limit_keys", "Keys that are remembered here.", &[p], s.keys as f64);
+    let counters = [
+        ("edge_lb_rate_limit_evicted_total", "Keys that made room for others before their time.", s.evicted),
+        ("edge_lb_rate_limit_store_failures_total", "Questions to the store that failed.", s.store_failures),
+    ];
+    out.counters(&[p], counters);
 }
 
 /// The connections to each backend.

@@ -78,7 +78,7 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     let mut built = BTreeMap::new();
     let mut over_regions = vec![];
     for (name, mut pool) in pools {
-        let settings = pool::proxy_settings(&name, &pool)?;
+        let settings = pool::proxy_settings(&name, &pool, &common)?;
         match pool.regional.take() {
             Some(regional) => over_regions.push((name, settings, regional)),
             None => {
@@ -102,6 +102,10 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         return Err(AssembleError::UnusedPool { pool: unused.clone() });
     }
     let proxy = ProxySettings { trusted, ..proxy };
+    let limit = |(name, (_, s)): (&String, &(LoadBalancer, ProxySettings))| {
+        Some((name.clone(), s.rate_limit.clone()?))
+    };
+    let limits = built.iter().filter_map(limit).collect();
     let pools: BTreeMap<_, _> = built.into_iter().map(|(name, (lb, _))| (name, lb)).collect();
     let workers = workers.unwrap_or_else(available_workers);
     let server = Server::bind(
@@ -110,8 +114,12 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         balancer.clone(),
         proxy,
     )?;
-    let sources =
-        admin::Sources { stats: server.stats(), stores: stores.clone(), geography: geography.clone() };
+    let sources = admin::Sources {
+        stats: server.stats(),
+        stores: stores.clone(),
+        geography: geography.clone(),
+        limits,
+    };
     let admin = admin.map(|a| Admin::bind(a.address, &pools, &entry, sources)).transpose()?;
     Ok(Assembled { entry: balancer, pools, stores, geography, server, admin, grace: shutdown_grace })
 }

@@ -5,8 +5,12 @@ use super::geo::Geography;
 use super::stores::Stores;
 use lb_balancer::discover::{DnsDiscovery, DnsRecords, FileDiscovery};
 use lb_balancer::{Caching, LoadBalancer, SharingSettings};
-use lb_config::{ConnectionPooling, Discovery, DnsRecord, Format, Pool, Regional, RetryOn as Condition};
-use lb_proxy::{HedgeSettings, PoolingSettings, ProxySettings, RetryOn, RetryPolicy, RetrySettings};
+use lb_config::{
+    ConnectionPooling, Discovery, DnsRecord, Format, Limiting, Pool, Queuing, Regional, RetryOn as Condition,
+};
+use lb_proxy::{
+    HedgeSettings, PoolingSettings, ProxySettings, RateLimiting, RetryOn, RetryPolicy, RetrySettings,
+};
 use lb_types::Backend;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +23,16 @@ pub(super) struct Common<'a> {
 }
 
 /// How requests go to the pool's backends.
-pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, AssembleError> {
-    let agent = |header: &String| {
-        let wrong = |_| AssembleError::AgentHeader { pool: name.to_owned(), header: header.clone() };
-        header.parse().map_err(wrong)
+pub(super) fn proxy_settings(
+    name: &str,
+    pool: &Pool,
+    common: &Common<'_>,
+) -> Result<ProxySettings, AssembleError> {
+    let wrong = |header: &String| AssembleError::HeaderName { pool: name.to_owned(), header: header.clone() };
+    let agent = |header: &String| header.parse().map_err(|_| wrong(header));
+    let priority_header = |q: &Queuing| {
+        let header = q.priority_header.as_ref()?;
+        Some(header.parse().map_err(|_| wrong(header)))
     };
     Ok(ProxySettings {
         connect_timeout: pool.connection_timeout,
@@ -34,8 +44,23 @@ pub(super) fn proxy_settings(name: &str, pool: &Pool) -> Result<ProxySettings, A
         pooling: pool.connection_pooling.as_ref().map(pooling).unwrap_or_default(),
         fallback: pool.circuit_breaker.as_ref().map(|b| b.fallback.clone()),
         agent_header: pool.agent_header.as_ref().map(agent).transpose()?,
+        priority_header: pool.queuing.as_ref().and_then(priority_header).transpose()?,
+        queue_response: pool.queuing.as_ref().map(|q| q.response.clone()),
+        rate_limit: pool.rate_limit.as_ref().map(|l| rate_limit(name, l, common)).transpose()?,
+        waits_for_usable: !pool.selection_timeout.is_zero(),
         ..ProxySettings::default()
     })
+}
+
+fn rate_limit(
+    name: &str,
+    limiting: &Limiting,
+    common: &Common<'_>,
+) -> Result<Arc<RateLimiting>, AssembleError> {
+    let store = common.stores.of(&limiting.storage)?.map(|opened| opened.store.clone());
+    let settings = limiting.settings.clone().name(name);
+    let made = RateLimiting::new(settings, store, limiting.headers);
+    made.map(Arc::new).map_err(|error| AssembleError::RateLimit { pool: name.to_owned(), error })
 }
 
 fn pooling(p: &ConnectionPooling) -> PoolingSettings {
@@ -115,6 +140,18 @@ pub(super) fn balancer(
         if let Some(fallback) = geo.fallback_region {
             builder = builder.fallback_region(fallback);
         }
+    }
+    if let Some(queuing) = pool.queuing {
+        builder = builder.queuing(queuing.settings);
+    }
+    if let Some(shedding) = pool.load_shedding {
+        builder = builder.load_shedding(shedding);
+    }
+    if let Some(adaptive) = pool.adaptive_concurrency {
+        builder = builder.adaptive_concurrency(adaptive);
+    }
+    if !pool.selection_timeout.is_zero() {
+        builder = builder.selection_timeout(pool.selection_timeout);
     }
     if let Some(check) = pool.health_check {
         builder = builder.health_check(check);

@@ -4,6 +4,7 @@
 //! its own from them, so a backend that is gone is gone from the next scrape, and prints it. Latencies come from the engine's
 //! log-linear histograms, printed beside it as histograms with fixed bounds.
 
+mod admission;
 mod affinity;
 mod faults;
 mod pools;
@@ -40,6 +41,7 @@ pub(crate) fn render(state: &AdminState) -> String {
     for (name, lb) in &state.pools {
         pools::collect(name, lb, &mut out);
         affinity::collect(name, lb, &mut out);
+        admission::collect(name, lb, &mut out);
         if let Some(counts) = state.faults.get(name) {
             counts.write(name, lb, &mut out);
         }

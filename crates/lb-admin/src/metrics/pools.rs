@@ -41,6 +41,11 @@ fn backend(pool: &str, member: &Member, out: &mut MetricsWriter) {
         out.counter("edge_lb_backend_requests_total", help, &[labels[0], labels[1], ("outcome", outcome)], n);
     }
     out.gauge("edge_lb_backend_in_flight", "Requests in flight.", &labels, f64::from(stats.in_flight));
+    if let Some(limit) = state.limit() {
+        let help =
+            "The most requests in flight, as it stands: what is set, and what the backend was found to bear.";
+        out.gauge("edge_lb_backend_limit", help, &labels, f64::from(limit));
+    }
     let healthy = f64::from(u8::from(member.is_healthy()));
     out.gauge("edge_lb_backend_healthy", "1 while the active health check passes.", &labels, healthy);
     out.gauge("edge_lb_backend_weight", "The configured weight.", &labels, f64::from(state.spec().weight));

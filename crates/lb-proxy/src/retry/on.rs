@@ -46,6 +46,8 @@ impl Failure {
             | ProxyError::ClientTimeout
             | ProxyError::BodyTooLarge
             | ProxyError::ClientBody
+            | ProxyError::RateLimited
+            | ProxyError::Overloaded
             | ProxyError::NoBackend(_) => None,
         }
     }

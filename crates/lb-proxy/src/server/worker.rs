@@ -5,7 +5,7 @@ use super::Stage;
 use super::awake::Awake;
 use super::connection::{self, Context};
 use super::listener::{Listener, WorkerSocket};
-use crate::proxy::{Client, ClientLimits, Proxy};
+use crate::proxy::{Client, ClientLimits, PoolClock, Proxy};
 use crate::stats::Counters;
 use crate::upstream::preconnect::{self, Part};
 use hyper::body::Incoming;
@@ -17,6 +17,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// How long accepting pauses when the system has no more file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a worker looks how late it is, where somebody wants to know.
+const LOOP_LOOK: Duration = Duration::from_millis(50);
 /// How often connections to backends that idle for too long, or have died, are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -77,6 +79,12 @@ impl Worker {
             })
             .collect();
         tasks.push(tokio::spawn(sweep(proxy.clone())));
+        tasks.extend(proxy.worker().balancer.leaves().iter().filter_map(|lb| {
+            let (delay, pool) = (lb.loop_delay()?.clone(), lb.pool().clone());
+            Some(tokio::spawn(async move {
+                delay.measure(&PoolClock(pool), LOOP_LOOK).await;
+            }))
+        }));
         if proxy.worker().preconnects() {
             tasks.push(tokio::spawn(preconnect::keep(proxy.clone(), part)));
         }

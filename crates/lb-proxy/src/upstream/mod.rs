@@ -18,9 +18,11 @@ pub(crate) mod sockets;
 #[cfg(test)]
 mod tests;
 
+use crate::door::Door;
 use crate::engine::{Connection, RequestBody};
 use crate::retry::hedge::Recent;
 use crate::settings::ProxySettings;
+use lb_balancer::LoadBalancer;
 use lb_core::BackendState;
 use lb_types::Nanos;
 use pool::IdlePool;
@@ -31,6 +33,8 @@ use std::sync::{Arc, Mutex};
 /// A pool's backends as this worker reaches them; with `geo-aware` there is one for each region.
 pub(crate) struct Upstream<B: RequestBody> {
     pub(crate) settings: ProxySettings,
+    /// What stands before them.
+    pub(crate) door: Option<Door>,
     pub(crate) idle: Arc<IdlePool<Connection<B>>>,
     pub(crate) shared: Arc<Shared<Connection<B>>>,
     /// For hedges; untouched without them.
@@ -38,8 +42,13 @@ pub(crate) struct Upstream<B: RequestBody> {
 }
 
 impl<B: RequestBody> Upstream<B> {
-    pub(crate) fn new(settings: ProxySettings, shared: Arc<Shared<Connection<B>>>) -> Self {
-        Self { settings, idle: shared.join(), shared, recent: Mutex::default() }
+    pub(crate) fn new(
+        settings: ProxySettings,
+        lb: &LoadBalancer,
+        shared: Arc<Shared<Connection<B>>>,
+    ) -> Self {
+        let door = Door::new(&settings, lb);
+        Self { door, settings, idle: shared.join(), shared, recent: Mutex::default() }
     }
 
     /// A new connection to a backend, in a place that was taken for it.
