@@ -11,6 +11,7 @@ mod idle;
 mod load;
 mod machine;
 mod net;
+mod overload;
 mod pick;
 mod process;
 mod report;
@@ -86,6 +87,8 @@ enum Scenario {
     Large,
     /// Memory per idle keep-alive connection.
     Idle,
+    /// Three times what the origins bear: what becomes of requests, by priority.
+    Overload,
     /// Nanoseconds per pick, without a network.
     Pick,
 }
@@ -96,7 +99,7 @@ impl Scenario {
             Scenario::Small => Some(&SMALL),
             Scenario::Medium => Some(&MEDIUM),
             Scenario::Large => Some(&LARGE),
-            Scenario::Idle | Scenario::Pick => None,
+            Scenario::Idle | Scenario::Overload | Scenario::Pick => None,
         }
     }
 }
@@ -177,7 +180,8 @@ fn measure_all(
     let limits = Limits { clients: clients + 1_000, files };
     let needs_load = scenarios.iter().any(|scenario| scenario.shape().is_some());
     let wrk = if needs_load { tools::find_or_install(tools::WRK)? } else { PathBuf::new() };
-    let mut origin = if scenarios.iter().any(|scenario| *scenario != Scenario::Pick) {
+    let needs_origin = |scenario: &Scenario| !matches!(scenario, Scenario::Pick | Scenario::Overload);
+    let mut origin = if scenarios.iter().any(needs_origin) {
         Some(Origin::start(&tools::find_or_install(tools::NGINX)?, &place, limits)?)
     } else {
         None
@@ -185,6 +189,7 @@ fn measure_all(
     for scenario in scenarios {
         let section = match (&mut origin, scenario) {
             (_, Scenario::Pick) => pick::run(workspace),
+            (_, Scenario::Overload) => overload::run(subjects, &place, limits),
             (Some(origin), _) => {
                 let mut stage = Stage { wrk: &wrk, scratch: &place, origin, limits };
                 match (scenario.shape(), options.ab.is_some()) {
@@ -196,7 +201,7 @@ fn measure_all(
                     (None, _) => idle::run(&mut stage, clients, subjects),
                 }
             }
-            (None, _) => continue, // unreachable: only `pick` needs no origin
+            (None, _) => continue, // unreachable: only those two need no origin
         };
         let section = section.unwrap_or_else(|error| failed(scenario, &error));
         section.print();
@@ -215,6 +220,7 @@ fn failed(scenario: Scenario, error: &Error) -> Section {
     Section {
         name: match scenario {
             Scenario::Idle => "idle",
+            Scenario::Overload => "overload",
             Scenario::Pick => "pick",
             Scenario::Small | Scenario::Medium | Scenario::Large => {
                 scenario.shape().map_or("load", |shape| shape.name)
@@ -337,12 +343,12 @@ mod tests {
     fn names_are_those_of_the_documentation() {
         let options = options(&[
             "--scenario",
-            "small,16k,1m,idle,pick",
+            "small,16k,1m,idle,overload,pick",
             "--peers",
             "nginx,haproxy,envoy,caddy,pingora",
         ]);
         let options = options.expect("valid");
-        assert_eq!((options.scenario.len(), options.peers.len()), (5, 5));
+        assert_eq!((options.scenario.len(), options.peers.len()), (6, 5));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use crate::address::Address;
 use crate::client::{Client, ReadError, Response};
+use crate::wait::Stopwatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What load to make: GET requests one after another on each of some connections.
 ///
@@ -17,6 +19,8 @@ pub struct Load {
     connections: usize,
     requests_each: usize,
     target: String,
+    headers: Vec<(String, String)>,
+    pace: Option<Duration>,
     is_fresh_each_time: bool,
 }
 
@@ -24,7 +28,15 @@ impl Load {
     /// One connection and one request, to `/`.
     pub fn new(address: &Address) -> Self {
         let target = "/".to_owned();
-        Self { address: address.clone(), connections: 1, requests_each: 1, target, is_fresh_each_time: false }
+        Self {
+            address: address.clone(),
+            connections: 1,
+            requests_each: 1,
+            target,
+            headers: vec![],
+            pace: None,
+            is_fresh_each_time: false,
+        }
     }
 
     /// How many connections at once.
@@ -48,6 +60,21 @@ impl Load {
         self
     }
 
+    /// With this header, beside others.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Each connection begins a request at this pace, or as soon as it can where the one before took longer; they take turns, evenly
+    /// spread.
+    #[must_use]
+    pub fn every(mut self, pace: Duration) -> Self {
+        self.pace = Some(pace);
+        self
+    }
+
     /// A new connection for each request.
     #[must_use]
     pub fn fresh_connections(mut self) -> Self {
@@ -58,9 +85,9 @@ impl Load {
     /// Starts it, one thread for each connection.
     pub fn start(self) -> RunningLoad {
         let shared = Arc::new(Shared::default());
-        let threads = (0..self.connections).map(|_| {
+        let threads = (0..self.connections).map(|at| {
             let (load, shared) = (self.clone(), shared.clone());
-            thread::spawn(move || load.run(&shared))
+            thread::spawn(move || load.run(at, &shared))
         });
         RunningLoad { threads: threads.collect(), shared }
     }
@@ -70,10 +97,15 @@ impl Load {
         self.start().join()
     }
 
-    fn run(&self, shared: &Shared) -> LoadReport {
+    fn run(&self, at: usize, shared: &Shared) -> LoadReport {
         let mut report = LoadReport::default();
         let mut connection = None;
-        for _ in 0..self.requests_each {
+        let started = Stopwatch::start();
+        for nth in 0..self.requests_each {
+            if let Some(pace) = self.pace {
+                let due = pace * nth as u32 + pace * at as u32 / self.connections as u32;
+                thread::sleep(due.saturating_sub(started.elapsed()));
+            }
             if shared.stops.load(SeqCst) {
                 break;
             }
@@ -100,7 +132,8 @@ impl Load {
             Some(client) => client,
             None => connection.insert(Client::connect(&self.address)?),
         };
-        client.request("GET", &self.target, &[], b"")
+        let headers: Vec<_> = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        client.request("GET", &self.target, &headers, b"")
     }
 }
 
@@ -148,6 +181,8 @@ pub struct LoadReport {
     pub statuses: BTreeMap<u16, usize>,
     /// Responses by the scripted backend that gave them.
     pub backends: BTreeMap<String, usize>,
+    /// Responses that said when to come again (`Retry-After`).
+    pub retry_afters: usize,
     /// What went wrong, one for each request without a whole response.
     pub errors: Vec<String>,
 }
@@ -176,6 +211,7 @@ impl LoadReport {
 
     fn answered(&mut self, response: &Response) {
         *self.statuses.entry(response.status()).or_default() += 1;
+        self.retry_afters += usize::from(response.header("retry-after").is_some());
         if let Some(backend) = response.served_by() {
             *self.backends.entry(backend.to_owned()).or_default() += 1;
         }
@@ -185,6 +221,7 @@ impl LoadReport {
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
         }
+        self.retry_afters += other.retry_afters;
         for (backend, count) in other.backends {
             *self.backends.entry(backend).or_default() += count;
         }

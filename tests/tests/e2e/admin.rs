@@ -37,7 +37,10 @@ fn every_metric_is_documented() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin-api.md");
     let page = std::fs::read_to_string(page).unwrap();
     let a = Backend::start("a");
-    let lb = Setup::new([&a]).admin().start();
+    let pool =
+        "max_connections = 9\nqueuing = {}\nload_shedding = {}\nrate_limit = { limit = 9, window = \"1s\" }";
+    let lb = Setup::new([&a]).pool(pool).admin().start();
+    eventually(SOON, "the load was read", || get(&lb, "/metrics").1.contains("edge_lb_load_cpu_ratio"));
     let (_, text) = get(&lb, "/metrics");
     let missing: Vec<_> = text
         .lines()

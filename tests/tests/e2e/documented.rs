@@ -13,7 +13,14 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn the_configurations_of_the_pages_are_good() {
-    for (page, least) in [("connections.md", 1), ("faults.md", 1), ("sessions.md", 1), ("geography.md", 2)] {
+    let pages = [
+        ("admission.md", 1),
+        ("connections.md", 1),
+        ("faults.md", 1),
+        ("sessions.md", 1),
+        ("geography.md", 2),
+    ];
+    for (page, least) in pages {
         let found = configurations(page);
         assert!(found.len() >= least, "docs/{page} has {} configurations", found.len());
         for text in found {

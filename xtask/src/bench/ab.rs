@@ -19,7 +19,7 @@ pub(super) fn run(
 ) -> Result<Section> {
     let mut servers = Vec::new();
     for subject in subjects {
-        let mut server = subject.start(stage.origin, stage.scratch, stage.limits)?;
+        let mut server = subject.start(stage.origin.ports, stage.scratch, stage.limits)?;
         measure(stage.wrk, &mut server, shape, 1).context(&subject.name)?;
         servers.push(server);
     }

@@ -9,6 +9,7 @@ pub(super) const HAPROXY: &str = include_str!("peers/haproxy.cfg");
 pub(super) const ENVOY: &str = include_str!("peers/envoy.yaml");
 pub(super) const CADDY: &str = include_str!("peers/Caddyfile");
 pub(super) const EDGE_LB: &str = include_str!("peers/edge-lb.toml");
+pub(super) const EDGE_LB_OVERLOAD: &str = include_str!("peers/edge-lb-overload.toml");
 
 /// What the templates are filled with.
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +66,14 @@ pub(super) fn fill(template: &str, values: &Values) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CADDY, EDGE_LB, ENVOY, HAPROXY, NGINX, ORIGIN, Values, fill, small_body};
+    use super::{CADDY, EDGE_LB, EDGE_LB_OVERLOAD, ENVOY, HAPROXY, NGINX, ORIGIN, Values, fill, small_body};
 
     const VALUES: Values =
         Values { port: 8001, admin: 8900, origins: [9001, 9002, 9003], clients: 100, files: 4096 };
 
     #[test]
     fn every_template_is_filled_completely() {
-        for template in [ORIGIN, NGINX, HAPROXY, ENVOY, CADDY, EDGE_LB] {
+        for template in [ORIGIN, NGINX, HAPROXY, ENVOY, CADDY, EDGE_LB, EDGE_LB_OVERLOAD] {
             let text = fill(template, &VALUES).expect("known names only");
             for port in ["9001", "9002", "9003"] {
                 assert!(text.contains(port), "{port} is missing in:\n{text}");

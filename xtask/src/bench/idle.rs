@@ -43,7 +43,7 @@ pub(super) fn run(stage: &mut Stage<'_>, connections: u32, subjects: &[Subject])
     let mut rows = Vec::new();
     for subject in subjects {
         eprintln!("idle: {}", subject.name);
-        let memory = subject.start(stage.origin, stage.scratch, stage.limits).and_then(|mut server| {
+        let memory = subject.start(stage.origin.ports, stage.scratch, stage.limits).and_then(|mut server| {
             let memory = observe(&server, connections)?;
             server.check()?;
             Ok(memory)

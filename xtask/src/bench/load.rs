@@ -160,10 +160,11 @@ pub(super) fn run(
     let mut servers = Vec::new();
     for subject in subjects {
         // One second of load first: connections are made, caches filled, code paged in.
-        let started = subject.start(stage.origin, stage.scratch, stage.limits).and_then(|mut server| {
-            measure(stage.wrk, &mut server, shape, 1)?;
-            Ok(server)
-        });
+        let started =
+            subject.start(stage.origin.ports, stage.scratch, stage.limits).and_then(|mut server| {
+                measure(stage.wrk, &mut server, shape, 1)?;
+                Ok(server)
+            });
         let (server, problem) = match started {
             Ok(server) => (Some(server), None),
             Err(error) => (None, Some(error.to_string())),

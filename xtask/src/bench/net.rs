@@ -49,7 +49,12 @@ impl Client {
 
     /// Sends `GET path` and leaves the answer for [`Client::receive`].
     pub(super) fn send(&mut self, path: &str) -> Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        self.send_with(path, "")
+    }
+
+    /// The same with further header lines, each with its end.
+    pub(super) fn send_with(&mut self, path: &str, lines: &str) -> Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{lines}\r\n");
         self.stream.write_all(request.as_bytes()).context("sending a request")
     }
 
@@ -58,14 +63,24 @@ impl Client {
     /// # Errors
     /// When it is not a 200, has no length, or the connection breaks.
     pub(super) fn receive(&mut self) -> Result<Vec<u8>> {
+        let (head, body) = self.receive_any()?;
+        match status(&head) {
+            Some(200) => Ok(body),
+            _ => Err(Error::new(format!("answered `{}`", head.lines().next().unwrap_or_default()))),
+        }
+    }
+
+    /// The same, whatever its status: head and body.
+    pub(super) fn receive_any(&mut self) -> Result<(String, Vec<u8>)> {
         let mut bytes = Vec::with_capacity(512);
         let mut chunk = [0; 16 << 10];
         loop {
             if let Some((head, body_at)) = split_head(&bytes) {
                 let length = content_length(head)?;
                 if bytes.len() >= body_at + length {
+                    let head = head.to_owned();
                     bytes.truncate(body_at + length);
-                    return Ok(bytes.split_off(body_at));
+                    return Ok((head, bytes.split_off(body_at)));
                 }
             }
             match self.stream.read(&mut chunk).context("reading an answer")? {
@@ -87,13 +102,14 @@ fn split_head(bytes: &[u8]) -> Option<(&str, usize)> {
     Some((std::str::from_utf8(&bytes[..end]).unwrap_or_default(), end + 4))
 }
 
+/// The status of a head.
+pub(super) fn status(head: &str) -> Option<u16> {
+    head.split(' ').nth(1)?.parse().ok()
+}
+
 fn content_length(head: &str) -> Result<usize> {
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        return Err(Error::new(format!("answered `{status}`")));
-    }
-    let length = lines
+    let length = head
+        .split("\r\n")
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, value)| value.trim().parse().ok())
@@ -122,7 +138,7 @@ pub(super) fn wait_until_up(
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, content_length, free_ports, wait_until_up};
+    use super::{Client, content_length, free_ports, status, wait_until_up};
     use crate::error::Error;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -154,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_200_with_a_length_counts() {
+    fn status_and_length_are_found() {
         assert_eq!(content_length("HTTP/1.1 200 OK\r\nContent-Length: 7").expect("fine"), 7);
-        assert!(content_length("HTTP/1.1 503 No\r\nContent-Length: 7").is_err());
+        assert_eq!((status("HTTP/1.1 503 No\r\nA: b"), status("nonsense")), (Some(503), None));
         assert!(content_length("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").is_err());
         assert!(content_length("HTTP/1.1 200 OK\r\nContent-Length: 99999999999").is_err());
     }

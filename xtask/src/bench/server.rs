@@ -75,12 +75,11 @@ impl Origin {
 }
 
 impl Subject {
-    /// Starts it in front of `origin` and waits until it answers.
-    pub(super) fn start(&self, origin: &Origin, scratch: &Path, limits: Limits) -> Result<Server> {
+    /// Starts it in front of these origins and waits until it answers.
+    pub(super) fn start(&self, origins: [u16; 3], scratch: &Path, limits: Limits) -> Result<Server> {
         let folder = fresh_folder(scratch, &self.name)?;
         let [port, admin] = free_ports()?;
-        let values =
-            Values { port, admin, origins: origin.ports, clients: limits.clients, files: limits.files };
+        let values = Values { port, admin, origins, clients: limits.clients, files: limits.files };
         let write = |name: &str, template: &str| -> Result<PathBuf> {
             let path = folder.join(name);
             fs::write(&path, fill(template, &values)?).context(name)?;
@@ -111,7 +110,7 @@ impl Subject {
                 command.env("GOMAXPROCS", "1").env("XDG_CONFIG_HOME", &folder).env("XDG_DATA_HOME", &folder);
             }
             Kind::Peer(Peer::Pingora) => {
-                command.arg(port.to_string()).args(origin.ports.map(|port| port.to_string()));
+                command.arg(port.to_string()).args(origins.map(|port| port.to_string()));
             }
         }
         let mut server = spawn(&mut command, &folder, port)?;
