@@ -4,12 +4,15 @@
 
 use crate::exposition::parse;
 use crate::support::{Served, backend, detector, example, fail};
+use lb_balancer::admission::queue::QueueSettings;
+use lb_balancer::admission::shed::{Readings, ShedSettings};
 use lb_balancer::{Caching, LoadBalancer, SelectOptions, SessionAffinity, SharingSettings};
 use lb_store::{MemorySettings, MemoryStore};
-use lb_types::{AgentSink, HealthSink, ManualClock, RequestInfo};
+use lb_types::{AgentSink, HealthSink, ManualClock, Nanos, RequestInfo};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 const ASK: &str = "$ curl -s http://127.0.0.1:9900";
 const ORDER: &str = "$ curl -s -X ";
@@ -80,6 +83,23 @@ fn keeping() -> [LoadBalancer; 2] {
     both
 }
 
+/// A pool with a queue that sheds load, and knows all that can be known of the machine.
+fn busy() -> LoadBalancer {
+    let backend = backend("busy-1", 9005).max_connections(1);
+    let shedding = ShedSettings::new().pressure_threshold(90.0);
+    let busy = LoadBalancer::builder().name("busy").backend(backend).queuing(QueueSettings::new());
+    let busy = busy.load_shedding(shedding).build().unwrap();
+    let readings = Readings {
+        cpu: Some(1.0),
+        memory: Some(1.0),
+        queue: Some(0),
+        loop_delay: Some(Duration::ZERO),
+        pressure: Some(1.0),
+    };
+    busy.shedder().unwrap().observe(Nanos::ZERO, &readings);
+    busy
+}
+
 #[tokio::test]
 async fn every_metric_is_in_the_table_with_its_type_and_labels() {
     let (lb, _held) = example();
@@ -88,7 +108,9 @@ async fn every_metric_is_in_the_table_with_its_type_and_labels() {
         tokio::task::yield_now().await;
     }
     let [shop, cached] = keeping();
-    let s = Served::of(vec![("web".into(), lb.clone()), ("shop".into(), shop), ("cached".into(), cached)]);
+    let pools = vec![lb.clone(), shop, cached, busy()];
+    let named = |lb: LoadBalancer| (if lb.name() == "default" { "web" } else { lb.name() }.to_owned(), lb);
+    let s = Served::of(pools.into_iter().map(named).collect());
     // So that everything that can happen has.
     lb.pool().set_healthy(&"web-2".into(), true);
     lb.pool().agent_report(&"web-2".into(), "90%".parse().unwrap());
