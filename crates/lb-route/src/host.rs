@@ -63,7 +63,8 @@ impl HostPattern {
 }
 
 fn is_below(name: &str, parent: &str) -> bool {
-    name.strip_suffix(parent).and_then(|rest| rest.strip_suffix('.')).is_some_and(|rest| !rest.is_empty())
+    // No label is empty, so something stands before the dot.
+    name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// A list of hosts, checked; an empty one is any host.

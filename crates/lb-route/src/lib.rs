@@ -38,7 +38,7 @@
 //! | [`host`], [`pattern`], [`values`], [`regexes`] | what hosts, paths, headers and query parameters take; their bounds |
 //! | [`router`] | [`Router`]: build, find |
 //! | [`found`] | [`Match`]: the route, the path, its prefix and parameters |
-//! | [`unreachable`] | [`Unreachable`]: routes that no request gets to |
+//! | [`mod@unreachable`] | [`Unreachable`]: routes that no request gets to |
 //! | [`rewrite`] | [`Rewrite`]: the path that the backend gets |
 //! | [`template`] | [`Template`]: headers with variables |
 //! | [`error`] | [`RouteError`]: which route is wrong, and where |
@@ -52,6 +52,7 @@ mod methods;
 pub mod path;
 pub mod pattern;
 pub mod regexes;
+mod replacement;
 pub mod rewrite;
 pub mod route;
 pub mod router;

@@ -41,9 +41,7 @@ impl Methods {
 
     /// `bit` is the method's.
     pub(crate) fn allow(&self, bit: u16, method: &str) -> bool {
-        self.known & bit != 0
-            || self.is_any()
-            || bit == 0 && self.others.iter().any(|other| **other == *method)
+        self.known & bit != 0 || self.is_any() || self.others.iter().any(|other| **other == *method)
     }
 
     /// Has this every method that `other` has?

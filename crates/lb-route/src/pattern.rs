@@ -65,6 +65,10 @@ impl Pattern {
             PathMatch::Exact(text) => Self::segmented("path_exact", text, Kind::Exact),
             PathMatch::Prefix(text) => Self::segmented("path", text, Kind::Prefix),
             PathMatch::Regex(text) => {
+                if !text.is_ascii() {
+                    let must = "must be ASCII, as normalised paths are: write é as %C3%A9";
+                    return Err(SettingsError::new("path_regex", text, must));
+                }
                 let regex = regexes.compile("path_regex", text)?;
                 let names: Box<[Box<str>]> = regex.regex().capture_names().flatten().map(Box::from).collect();
                 let invalid = |must: String| Err(SettingsError::new("path_regex", text, must));
@@ -267,7 +271,7 @@ mod tests {
             assert_eq!((error.field, error.value), ("path", format!("{bad:?}")));
         }
         let many: String = (0..9).map(|i| format!("(?<a{i}>.)")).collect();
-        for bad in ["(", "(?<a.b>x)", &many] {
+        for bad in ["(", "(?<a.b>x)", "/é", &many] {
             assert_eq!(parse(&PathMatch::regex(bad)).expect_err(bad).field, "path_regex");
         }
     }

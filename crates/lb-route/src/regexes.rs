@@ -120,6 +120,27 @@ pub(crate) fn literal_segments(pattern: &str) -> Vec<Box<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn concatenated(of: &[&'static str]) -> impl Strategy<Value = String> + use<> {
+        prop::collection::vec(prop::sample::select(of.to_vec()), 0..8).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        /// Whatever a pattern matches lies behind its literal segments: else the trie would hide it.
+        #[test]
+        fn what_is_matched_begins_with_the_literal_segments(
+            pattern in concatenated(&["/", "a", "b", "\\.", "\\/", ".", "*", "+", "?", "{0,1}", "(", ")", "[ab]", "|", "^", "$", "(?i)"]),
+            paths in prop::collection::vec(concatenated(&["/", "/", "a", "b", "."]), 20),
+        ) {
+            let Ok(regex) = Regexes::default().compile("path_regex", &pattern) else { return Ok(()) };
+            let certain: String = literal_segments(&pattern).iter().map(|segment| format!("/{segment}")).collect();
+            for path in paths.iter().filter(|path| regex.is_match(path.as_bytes())) {
+                let is_below = path.strip_prefix(&certain).is_some_and(|rest| rest.starts_with('/'));
+                prop_assert!(is_below || certain.is_empty(), "{path} is not below {certain}");
+            }
+        }
+    }
 
     #[test]
     fn literal_segments_are_certain() {

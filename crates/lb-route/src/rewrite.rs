@@ -11,9 +11,10 @@
 //! `OPTIONS *` stays, and the query is not touched.
 
 use crate::found::Match;
-use crate::path::{PATH_BYTES_MAX, PathError, normalise};
+use crate::path::{PathError, normalise};
 use crate::regexes;
-use crate::template::{Piece, TEMPLATE_BYTES_MAX, TemplateError, pieces};
+use crate::replacement::Replacement;
+use crate::template::{Piece, TemplateError, pieces};
 use lb_types::SettingsError;
 use regex::bytes::Regex;
 use std::borrow::Cow;
@@ -26,7 +27,7 @@ pub struct Rewrite(Kind);
 enum Kind {
     /// Put this in the prefix's place; no slash at its end.
     Prefix(Box<str>),
-    Regex(Regex, Box<str>),
+    Regex(Regex, Replacement),
     Path(Box<[Piece<Box<str>>]>),
 }
 
@@ -53,16 +54,12 @@ impl Rewrite {
     /// the ends. In `with`, `$1` and `${name}` stand for groups and `$$` for a dollar, as the `regex` crate has it.
     ///
     /// # Errors
-    /// [`SettingsError`]: `pattern` is no regular expression within the bounds of [`regexes`], or `with` is too long
-    /// or has what no path may have.
+    /// [`SettingsError`]: `pattern` is no regular expression within the bounds of [`regexes`], or `with` is too long, names a group that
+    /// there is not, or has what no path may have.
     pub fn regex(pattern: &str, with: &str) -> Result<Self, SettingsError> {
-        let compiled = regexes::compile("pattern", pattern, pattern)?;
-        if with.len() > TEMPLATE_BYTES_MAX || with.contains(['?', '#', '\\', ' ']) {
-            let must =
-                format!("must have at most {TEMPLATE_BYTES_MAX} bytes and neither `?`, `#`, `\\` nor blanks");
-            return Err(SettingsError::new("with", with, must));
-        }
-        Ok(Self(Kind::Regex(compiled, with.into())))
+        let regex = regexes::compile("pattern", pattern, pattern)?;
+        let with = Replacement::parse(with, &regex)?;
+        Ok(Self(Kind::Regex(regex, with)))
     }
 
     /// Another path, in which `{id}` stands for the parameter of that name, for a route with these parameters
@@ -101,7 +98,7 @@ impl Rewrite {
                 ("", rest) => return Ok(Cow::Borrowed(rest)), // a part of a normal path from a slash on is normal
                 (with, rest) => format!("{with}{rest}"),
             },
-            Kind::Regex(regex, with) => replace(regex, with, found.path())?,
+            Kind::Regex(regex, with) => with.replace_all(regex, found.path())?,
             Kind::Path(pieces) => pieces
                 .iter()
                 .map(|piece| match piece {
@@ -115,24 +112,6 @@ impl Rewrite {
             Cow::Owned(normal) => Ok(Cow::Owned(normal)),
         }
     }
-}
-
-/// `Regex::replace_all`, within the bound of a path.
-fn replace(regex: &Regex, with: &str, path: &str) -> Result<String, PathError> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut at = 0;
-    for captures in regex.captures_iter(path.as_bytes()) {
-        let Some(whole) = captures.get(0) else { continue };
-        out.extend_from_slice(&path.as_bytes()[at..whole.start()]);
-        captures.expand(with.as_bytes(), &mut out);
-        at = whole.end();
-        if out.len() > PATH_BYTES_MAX {
-            return Err(PathError::TooLong);
-        }
-    }
-    out.extend_from_slice(&path.as_bytes()[at..]);
-    // A normal path is ASCII, so no cut goes through a character.
-    String::from_utf8(out).map_err(|_| PathError::Encoding)
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //! | `{request_id}` | the request's id |
 //! | `{param.NAME}` | a parameter of the route's path, percent-encoded as it came |
 //!
-//! What is not known expands to nothing. A value's controls are left out, so no value can end a header's line. It lacks conditions,
-//! defaults, other headers' values.
+//! What is not known expands to nothing. A value's controls are left out, so no value can end a header's line; what is beyond ASCII (a host, a
+//! query) stays as UTF-8. It lacks conditions, defaults, other headers' values.
 
 use crate::found::Match;
 use lb_types::RequestInfo;

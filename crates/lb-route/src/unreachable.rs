@@ -5,7 +5,8 @@
 //! missed: a route that several earlier ones take in parts (`GET` the one, all others the other), regular expressions that say the same in
 //! different words, conditions that contradict each other.
 //!
-//! A look-up for each route: 10 000 take milliseconds, unless most of them have one path and no exact value to tell them apart (O(n²)).
+//! A look-up for each route: 10 000 take milliseconds. Routes of one path with no exact value to tell them apart are compared each with
+//! each (O(n²), 0.6 s for 10 000), up to [`COMPARISONS_MAX`] in all: routes behind that are not looked at.
 
 use crate::candidates::{NONE, Values};
 use crate::pattern::Kind;
@@ -13,6 +14,9 @@ use crate::route::Compiled;
 use crate::router::Router;
 use crate::trie::PatternWay;
 use crate::values::{Place, Test};
+
+/// How many pairs of routes are compared at the most: a second or two.
+pub const COMPARISONS_MAX: usize = 100_000_000;
 
 /// A route that takes no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +29,21 @@ pub struct Unreachable {
 }
 
 impl Router {
-    /// The routes that no request gets to, in their order; see the [module](crate::unreachable). A warning for whoever wrote them.
+    /// The routes that no request gets to, in their order; see the module. A warning for whoever wrote them.
     pub fn unreachable(&self) -> Vec<Unreachable> {
+        self.unreachable_within(COMPARISONS_MAX)
+    }
+
+    fn unreachable_within(&self, comparisons_max: usize) -> Vec<Unreachable> {
         let mut found = Vec::new();
+        let mut comparisons = 0;
         for (index, route) in (0..NONE).zip(&self.routes) {
             let values = Wanted(route);
             let mut best = index; // only earlier ones
-            let mut covers = |other: u32| self.routes[other as usize].covers(route);
+            let mut covers = |other: u32| {
+                comparisons += 1;
+                self.routes[other as usize].covers(route)
+            };
             let Some(host) = route.hosts.first() else { continue };
             self.each_trie_over(host, |trie| match route.pattern.kind {
                 // Who takes `*` and everything else has no condition on the path.
@@ -40,6 +52,9 @@ impl Router {
             });
             if best < index {
                 found.push(Unreachable { index: index as usize, by: best as usize });
+            }
+            if comparisons > comparisons_max {
+                break;
             }
         }
         found
@@ -58,5 +73,23 @@ impl Values for Wanted<'_> {
                 see(value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Route;
+
+    #[test]
+    fn comparisons_are_bounded() {
+        let routes: Vec<Route> =
+            (0..100).map(|i| Route::new().path("/x").method(format!("M{}", i % 50))).collect();
+        let router = Router::build(&routes).unwrap();
+        let all: Vec<_> = (50..100).map(|index| Unreachable { index, by: index - 50 }).collect();
+        assert_eq!(router.unreachable(), all);
+        // 50 routes that are compared with all before them are 1 225 pairs.
+        assert_eq!(router.unreachable_within(1_225), all[..1]);
+        assert_eq!(router.unreachable_within(1_224), []);
     }
 }
