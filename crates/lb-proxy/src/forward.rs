@@ -12,11 +12,12 @@ use crate::error::{ProxyError, Side};
 use crate::headers::{self, Seen};
 use crate::limit::RateLimiting;
 use crate::outgoing::Outgoing;
-use crate::proxy::{Client, Proxy};
+use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::retry::after::retry_after;
 use crate::retry::tries::{Situation, Tries, Verdict};
 use crate::retry::{Failure, RetryPolicy};
+use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
@@ -75,15 +76,15 @@ enum Next<'p, B: RequestBody> {
     Over(Result<(Response<ResponseBody<B>>, Lease), ProxyError>),
 }
 
-impl<B: RequestBody> Proxy<B> {
+impl<B: RequestBody> Service<B> {
     pub(crate) async fn forward(
-        &self,
+        self: &Arc<Self>,
         request: Request<B>,
         seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
-        let w = &**self.worker();
+        let w = &**self;
         let (mut parts, body) = request.into_parts();
         request::check(&parts, seen)?;
         if body.size_hint().lower() > client.limits.max_body {
@@ -247,12 +248,12 @@ impl<B: RequestBody> Proxy<B> {
         j.selection.tried(lease.backend());
         let mut verdict = Verdict::Over;
         if j.past.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
-            let another = self.worker().balancer.has_another(j.selection);
+            let another = self.balancer.has_another(j.selection);
             let (random, end) = (fastrand::u64(..), j.watch.cap());
             let situation = Situation { now, end, another, retry_after: asked, random };
             verdict = j.past.tries.after(j.policy, failure, &situation);
         }
-        let counters = &self.worker().counters;
+        let counters = &self.counters;
         let (wait, granted) = match verdict {
             Verdict::Again { wait, granted } => (wait, granted),
             over => {
@@ -286,7 +287,7 @@ impl<B: RequestBody> Proxy<B> {
 
     /// Where the client is, if a provider says it in time.
     async fn locate(&self, ip: Option<IpAddr>) -> Option<lb_balancer::geography::Answer> {
-        self.worker().balancer.locate(ip?).await
+        self.balancer.locate(ip?).await
     }
 
     /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that
@@ -306,7 +307,7 @@ impl<B: RequestBody> Proxy<B> {
         let kind = FailureKind::Status(parts.status.as_u16());
         let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
             if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
-                self.worker().upstream(leaf).idle.put(lease.backend(), connection, now);
+                self.upstream(leaf).idle.put(lease.backend(), connection, now);
             }
             Last::Answered(Box::new((parts, body)))
         });
@@ -347,7 +348,7 @@ impl<B: RequestBody> Proxy<B> {
 
     /// The backend's response becomes the client's.
     fn hand_on(
-        &self,
+        self: &Arc<Self>,
         response: Response<ResponseBody<B>>,
         lease: Lease,
         (selection, by_tls, standing): (&Selection, bool, Option<Told>),
@@ -359,7 +360,7 @@ impl<B: RequestBody> Proxy<B> {
         if let Some(keeps) = headers::to_client(&mut parts.headers) {
             body.announce(keeps);
         }
-        if let Some(cookie) = self.worker().balancer.set_cookie(selection, by_tls) {
+        if let Some(cookie) = self.balancer.set_cookie(selection, by_tls) {
             headers::add_cookie(&mut parts.headers, &cookie);
         }
         if let Some(told) = standing {
@@ -377,7 +378,7 @@ impl<B: RequestBody> Proxy<B> {
             body,
             lease: Some(lease),
             verdict,
-            worker: self.worker().clone(),
+            service: self.clone(),
             leaf: selection.leaf(),
             watch: watch.clone(),
             progress,

@@ -46,6 +46,7 @@ mod record;
 mod request;
 mod retry;
 mod server;
+mod service;
 mod settings;
 mod socket;
 mod stats;

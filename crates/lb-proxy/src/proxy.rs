@@ -1,24 +1,20 @@
 //! The proxy's handle, and what all requests of a worker share.
 
 use crate::body::ProxyBody;
-use crate::engine::Connection;
 use crate::engine::RequestBody;
-use crate::error::ProxyError;
-use crate::fallback::Fallback;
 use crate::headers::{Forwarding, Seen};
 use crate::rate::MinRate;
+use crate::service::{Leaf, Service, SharedLeaf, Target};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use crate::upstream::Upstream;
-use crate::upstream::shared::{Shared, Upstreams};
 use http::{HeaderMap, Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
@@ -40,46 +36,28 @@ impl<B: RequestBody> Clone for Proxy<B> {
 
 impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("settings", &self.worker.services[0].settings).finish_non_exhaustive()
     }
 }
 
 /// What all requests of a worker share.
 pub(crate) struct Worker<B: RequestBody> {
-    pub(crate) balancer: LoadBalancer,
-    pub(crate) settings: ProxySettings,
-    /// By the balancer's leaves.
-    upstreams: Box<[Upstream<B>]>,
-    /// Cookies that are ours and no backend's business.
-    pub(crate) cookies: Box<[Box<str>]>,
+    /// One for each pool that requests are sent to, at least one.
+    services: Box<[Arc<Service<B>>]>,
+    /// The balancers below them that give leases, each once.
+    pub(crate) leaves: Box<[Leaf<B>]>,
+    pub(crate) trusted: Option<Arc<TrustedPeers>>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
-    fallback: Option<Fallback>,
     stats: Arc<ProxyStats>,
 }
 
 impl<B: RequestBody> Worker<B> {
-    /// The way to the backends of one of the balancer's leaves.
-    #[inline]
-    pub(crate) fn upstream(&self, leaf: usize) -> &Upstream<B> {
-        &self.upstreams[leaf]
-    }
-
-    /// Closes connections to backends that have been idle for too long, were closed by them, or whose backends have left.
-    pub(crate) fn sweep(&self) {
-        for (upstream, lb) in self.upstreams.iter().zip(self.balancer.leaves()) {
-            upstream.shared.sweep(&upstream.idle, lb.pool());
-        }
-    }
-
     /// Are connections opened before requests ask for them?
     pub(crate) fn preconnects(&self) -> bool {
-        self.upstreams.iter().any(|u| u.shared.preconnect() > 0)
+        self.leaves.iter().any(|leaf| leaf.upstream.shared.preconnect() > 0)
     }
 }
-
-/// What the workers of a server share of their connections, by the balancer's leaves.
-pub(crate) type SharedUpstreams<B> = Vec<Arc<Shared<Connection<B>>>>;
 
 /// What a client may take its time for, and how much it may send: its listener's.
 #[derive(Clone, Debug)]
@@ -150,54 +128,21 @@ impl Clock for PoolClock {
 impl<B: RequestBody> Proxy<B> {
     /// A proxy to the balancer's backends.
     pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
-        let stats = Arc::default();
-        let shared = Self::share(&balancer, &settings, &stats);
-        Self::among(balancer, settings, stats, &shared)
+        let (stats, targets) = (Arc::default(), vec![(balancer, settings)]);
+        let shared = SharedLeaf::of(&targets, &stats);
+        Self::among(targets, stats, &shared)
     }
 
-    /// What its workers will share.
-    pub(crate) fn share(
-        balancer: &LoadBalancer,
-        settings: &ProxySettings,
-        stats: &ProxyStats,
-    ) -> SharedUpstreams<B> {
-        let leaves = balancer.leaves().iter().enumerate();
-        let shared = leaves.map(|(i, lb)| {
-            let s = settings.leaves.get(i).unwrap_or(settings);
-            let shared = Arc::new(Shared::new(lb.name(), &s.pooling, s.max_idle_per_backend));
-            stats.watch(Arc::downgrade(&shared) as Weak<dyn Upstreams>);
-            shared
-        });
-        shared.collect()
-    }
-
-    /// One of several workers.
-    pub(crate) fn among(
-        balancer: LoadBalancer,
-        settings: ProxySettings,
-        stats: Arc<ProxyStats>,
-        shared: &SharedUpstreams<B>,
-    ) -> Self {
-        let leaves = balancer.leaves();
-        let of_leaf = |(i, shared): (usize, &Arc<Shared<Connection<B>>>)| {
-            let settings = settings.leaves.get(i).unwrap_or(&settings);
-            Upstream::new(settings.clone(), &leaves[i], shared.clone())
-        };
-        let mut cookies: Vec<Box<str>> =
-            leaves.iter().filter_map(|lb| lb.session_cookie()).map(Box::from).collect();
-        cookies.sort_unstable();
-        cookies.dedup();
-        let worker = Worker {
-            upstreams: shared.iter().enumerate().map(of_leaf).collect(),
-            cookies: cookies.into(),
-            timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
-            counters: stats.register(),
-            balancer,
-            fallback: settings.fallback.as_ref().map(Fallback::new),
-            settings,
-            stats,
-        };
-        Self { worker: Arc::new(worker) }
+    /// One of several workers. There is one target at least.
+    pub(crate) fn among(targets: Vec<Target>, stats: Arc<ProxyStats>, shared: &[SharedLeaf<B>]) -> Self {
+        let (balancer, settings) = &targets[0];
+        let trusted = settings.trusted.clone();
+        let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
+        let counters = stats.register();
+        let leaves: Box<[_]> = shared.iter().map(Leaf::of).collect();
+        let service = |target| Arc::new(Service::new(target, &leaves, timer.clone(), counters.clone()));
+        let services = targets.into_iter().map(service).collect();
+        Self { worker: Arc::new(Worker { services, leaves, trusted, timer, counters, stats }) }
     }
 
     /// The counters.
@@ -220,40 +165,26 @@ impl<B: RequestBody> Proxy<B> {
         Counters::count(&counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
-        let response = match self.forward(request, &seen, client, watch).await {
+        let service = &self.worker.services[0];
+        let response = match service.forward(request, &seen, client, watch).await {
             Ok(response) => response,
             Err(error) => {
                 watch.rest(watch.now(), client.limits.idle_timeout);
                 if error.is_amid_body() {
                     watch.linger();
                 }
-                self.own_response(error, seen.json, is_head)
+                service.own_response(error, seen.json, is_head)
             }
         };
         counters.response(response.status());
         response
-    }
-
-    /// What a client is told when there is no backend's response.
-    #[cold]
-    fn own_response(&self, error: ProxyError, json: bool, is_head: bool) -> Response<ProxyBody<B>> {
-        let Worker { counters, fallback, .. } = &*self.worker;
-        counters.failure(error);
-        tracing::debug!(%error, "request failed");
-        let (parts, body) = match fallback {
-            Some(fallback) if error.is_breaker_open() => {
-                Counters::count(&counters.fallbacks);
-                fallback.response(is_head)
-            }
-            _ => error.response(json),
-        };
-        Response::from_parts(parts, ProxyBody::own(body))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ProxyError;
     use http::header;
     use http_body_util::{BodyExt as _, Empty};
     use lb_balancer::LoadBalancer;
@@ -276,19 +207,20 @@ mod tests {
         };
         let balancer = LoadBalancer::builder().backend(backend).build().unwrap();
         let proxy: Proxy<Empty<bytes::Bytes>> = Proxy::new(balancer, settings);
+        let service = &proxy.worker().services[0];
         for (why, is_head, status, body) in [
             (&[Exclusion::BreakerOpen, Exclusion::Unhealthy][..], false, 200, "from the cupboard"),
             (&[Exclusion::BreakerOpen], true, 200, ""),
             (&[Exclusion::Unhealthy], false, 503, "no backend is available\n"),
         ] {
-            let response = proxy.own_response(none_usable(why), false, is_head);
+            let response = service.own_response(none_usable(why), false, is_head);
             assert_eq!(response.status(), status, "{why:?}");
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 200);
             let length = if status == 200 { "17" } else { "24" };
             assert_eq!(response.headers()[header::CONTENT_LENGTH], length);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
         }
-        let response = proxy.own_response(ProxyError::Connect, false, false);
+        let response = service.own_response(ProxyError::Connect, false, false);
         assert_eq!(response.status(), 502);
         let stats = proxy.stats().snapshot();
         assert_eq!((stats.no_backend, stats.fallbacks, stats.upstream_errors), (3, 2, 1));
