@@ -48,7 +48,7 @@ impl<B: RequestBody> Service<B> {
         watch: &Arc<Watch>,
     ) -> Ended<B> {
         let end = TryEnd(policy.settings().per_try_timeout.map(|t| now + t.into()));
-        outgoing.address(backend.url(), upstream.settings.preserve_host);
+        outgoing.address(backend, upstream.settings.preserve_host);
         if !upstream.settings.pooling.keep_alive {
             outgoing.say_close();
         }

@@ -55,16 +55,22 @@ impl Door {
         })
     }
 
-    /// The request's priority. What strangers say of it is taken out: who comes after us may trust us.
+    /// The request's priority, `usual` being its route's. What strangers say of it is taken out: who comes after us may trust us.
     #[inline]
-    pub(crate) fn priority(&self, headers: &mut HeaderMap, client: &Client) -> Priority {
-        let Some((name, queue)) = &self.header else { return self.usual };
+    pub(crate) fn priority(
+        &self,
+        headers: &mut HeaderMap,
+        usual: Option<Priority>,
+        client: &Client,
+    ) -> Priority {
+        let usual = usual.unwrap_or(self.usual);
+        let Some((name, queue)) = &self.header else { return usual };
         if client.trust.is_none() {
             headers.remove(name);
-            return self.usual;
+            return usual;
         }
         let named = headers.get(name).and_then(|v| queue.settings().level_named(v.to_str().ok()?.trim()));
-        named.unwrap_or(self.usual)
+        named.unwrap_or(usual)
     }
 }
 

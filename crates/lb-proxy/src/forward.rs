@@ -17,17 +17,19 @@ use crate::request::{self, Headers};
 use crate::retry::after::retry_after;
 use crate::retry::tries::{Situation, Tries, Verdict};
 use crate::retry::{Failure, RetryPolicy};
+use crate::routing::Routed;
 use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use lb_admission::rate_limit::Decision;
 use lb_balancer::{SelectOptions, Selection};
 use lb_breaker::Retry;
 use lb_core::{Lease, SelectError};
+use lb_geo::ClientAddress;
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -80,17 +82,18 @@ impl<B: RequestBody> Service<B> {
     pub(crate) async fn forward(
         self: &Arc<Self>,
         request: Request<B>,
+        (whose, routed): (Option<ClientAddress>, Option<&Routed<'_>>),
         seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
         let w = &**self;
         let (mut parts, body) = request.into_parts();
-        request::check(&parts, seen)?;
-        if body.size_hint().lower() > client.limits.max_body {
+        let route = routed.map(|r| r.route);
+        let max_body = route.map_or(client.limits.max_body, |r| r.max_body.min(client.limits.max_body));
+        if body.size_hint().lower() > max_body {
             return Err(ProxyError::BodyTooLarge);
         }
-        let whose = client.address(&parts.headers);
         let ip = whose.map(|w| w.ip);
         let mut options = SelectOptions::default();
         // What is seldom is boxed: it would make every request's own state larger.
@@ -99,22 +102,26 @@ impl<B: RequestBody> Service<B> {
         }
         let mut selection = {
             let headers = Headers(&parts.headers);
-            w.balancer.selection(&request::info(&parts, &headers, ip), &options)
+            w.balancer.selection(&request::info(&parts.method, &parts.uri, &headers, ip), &options)
         };
         let mut standing = None;
-        if let Some(door) = &w.upstream(selection.leaf()).door {
-            selection.set_priority(door.priority(&mut parts.headers, client));
-            if let Some(limit) = &door.limit {
-                let checked = limit.check(ip, &parts.headers, selection.now());
-                let decision = match checked {
-                    Ok(decision) => decision,
-                    Err(asking) => asking.await,
-                };
-                if !decision.allowed {
-                    return Ok(self.limited(&decision, (limit, seen.json), client, watch));
-                }
+        let door = w.upstream(selection.leaf()).door.as_ref();
+        let limits = [route.and_then(|r| r.limit.as_ref()), door.and_then(|d| d.limit.as_ref())];
+        for limit in limits.into_iter().flatten() {
+            let decision = match limit.check(ip, &parts.headers, selection.now()) {
+                Ok(decision) => decision,
+                Err(asking) => asking.await,
+            };
+            if !decision.allowed {
+                return Ok(self.limited(&decision, (limit, seen.json), client, watch));
+            }
+            if standing.is_none() {
                 standing = limit.tells().then(|| Box::new((limit.clone(), decision)));
             }
+        }
+        if let Some(door) = door {
+            let usual = route.and_then(|r| r.priority);
+            selection.set_priority(door.priority(&mut parts.headers, usual, client));
             if w.balancer.admit(&selection).is_err() {
                 return Ok(self.shed(selection.leaf(), parts.method == Method::HEAD, client, watch));
             }
@@ -122,23 +129,37 @@ impl<B: RequestBody> Service<B> {
         if w.balancer.must_look_up(&selection) {
             Box::pin(w.balancer.look_up(&mut selection)).await;
         }
-        if let Some(total) = w.settings.total_timeout {
-            watch.set_cap(Some(selection.now() + total.into()));
+        let total = route.and_then(|r| r.total_timeout).or(w.settings.total_timeout.map(Into::into));
+        if let Some(total) = total {
+            watch.set_cap(Some(selection.now() + total));
         }
         for cookie in &w.cookies {
             headers::strip_cookie(&mut parts.headers, cookie);
         }
         headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
         let by_tls = !w.cookies.is_empty() && headers::came_by_tls(&parts.headers);
+        if let Some(routed) = routed {
+            self.tell_backend(routed, &mut parts.headers);
+        }
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
         let policy = &*w.settings.retry;
         let (body, progress) = {
             let first_byte = w.upstream(selection.leaf()).settings.first_byte_timeout;
-            self.request_body(body, parts.method.is_idempotent(), client, (policy, first_byte), watch)
+            self.request_body(
+                body,
+                parts.method.is_idempotent(),
+                client,
+                (policy, first_byte, max_body),
+                watch,
+            )
         };
         let mut outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
+        let names_backend = route.is_some_and(|r| r.service_headers);
+        if names_backend {
+            outgoing.name_backend();
+        }
         let mut past = Past::default();
         let mut granted: Option<Retry<'_>> = None;
         loop {
@@ -205,9 +226,20 @@ impl<B: RequestBody> Service<B> {
                     }
                 }
             };
-            let asked = (&selection, by_tls, standing);
+            let asked = (&selection, by_tls, names_backend, standing);
             return Ok(self.hand_on(response, lease, asked, outgoing.settle(), client, watch));
         }
+    }
+
+    /// What the route tells the backend.
+    #[cold]
+    fn tell_backend(&self, routed: &Routed<'_>, headers: &mut HeaderMap) {
+        if routed.route.service_headers
+            && let Ok(name) = HeaderValue::from_str(self.balancer.name())
+        {
+            headers.insert(headers::X_SERVICE, name);
+        }
+        routed.to_backend(headers);
     }
 
     fn request_body(
@@ -215,7 +247,7 @@ impl<B: RequestBody> Service<B> {
         body: B,
         idempotent: bool,
         client: &Client,
-        (policy, first_byte): (&RetryPolicy, Duration),
+        (policy, first_byte, max): (&RetryPolicy, Duration, u64),
         watch: &Arc<Watch>,
     ) -> (ReqBody<B>, Option<Arc<Progress<B>>>) {
         if body.is_end_stream() {
@@ -225,7 +257,7 @@ impl<B: RequestBody> Service<B> {
         let limits = Limits {
             watch: watch.clone(),
             body_timeout: client.limits.body_timeout,
-            max: client.limits.max_body,
+            max,
             rate: client.limits.body_rate,
             first_byte_timeout: policy.per_try_timeout.map_or(first_byte, |t| t.min(first_byte)),
         };
@@ -351,7 +383,7 @@ impl<B: RequestBody> Service<B> {
         self: &Arc<Self>,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        (selection, by_tls, standing): (&Selection, bool, Option<Told>),
+        (selection, by_tls, names_backend, standing): (&Selection, bool, bool, Option<Told>),
         progress: Option<Arc<Progress<B>>>,
         client: &Client,
         watch: &Arc<Watch>,
@@ -369,6 +401,9 @@ impl<B: RequestBody> Service<B> {
         parts.version = http::Version::HTTP_11;
         let head_at = watch.now();
         let ttfb = head_at - lease.started();
+        if names_backend {
+            headers::tell_server(&mut parts.headers, lease.backend().id().as_str(), ttfb);
+        }
         let verdict = if parts.status.is_server_error() {
             Outcome::Failure { kind: FailureKind::Status(parts.status.as_u16()), after: ttfb }
         } else {

@@ -2,14 +2,18 @@
 
 use crate::body::ProxyBody;
 use crate::engine::RequestBody;
+use crate::error::ProxyError;
+use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
 use crate::rate::MinRate;
-use crate::service::{Leaf, Service, SharedLeaf, Target};
+use crate::request;
+use crate::routing::{Routing, Way};
+use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
@@ -46,6 +50,8 @@ pub(crate) struct Worker<B: RequestBody> {
     services: Box<[Arc<Service<B>>]>,
     /// The balancers below them that give leases, each once.
     pub(crate) leaves: Box<[Leaf<B>]>,
+    /// None where there is one service, which takes everything.
+    routing: Option<Routing>,
     pub(crate) trusted: Option<Arc<TrustedPeers>>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
@@ -53,6 +59,24 @@ pub(crate) struct Worker<B: RequestBody> {
 }
 
 impl<B: RequestBody> Worker<B> {
+    /// Whose request it is, and where it goes.
+    fn way(
+        &self,
+        request: &mut Request<B>,
+        seen: &Seen,
+        client: &Client,
+    ) -> (Option<ClientAddress>, Result<Way<'_>, ProxyError>) {
+        if let Err(error) = request::check(request, seen) {
+            return (None, Err(error));
+        }
+        let whose = client.address(request.headers());
+        let way = match &self.routing {
+            None => Ok(Way::Service(0, None)),
+            Some(routing) => routing.judge(request, whose, client),
+        };
+        (whose, way)
+    }
+
     /// Are connections opened before requests ask for them?
     pub(crate) fn preconnects(&self) -> bool {
         self.leaves.iter().any(|leaf| leaf.upstream.shared.preconnect() > 0)
@@ -106,6 +130,13 @@ impl Client {
         Self { ip, forwarding, trust, limits }
     }
 
+    /// The scheme by which the client came, as the peer or a trusted proxy says.
+    pub(crate) fn scheme(&self, headers: &HeaderMap, whose: Option<ClientAddress>) -> HeaderValue {
+        let told =
+            self.trust.as_deref().zip(whose).and_then(|(trust, whose)| trust.tell(headers, whose).proto);
+        told.unwrap_or_else(|| self.forwarding.proto.clone())
+    }
+
     /// Whose request it is that has these headers, as they came: the peer's, unless it is a trusted proxy and says more.
     #[inline]
     pub(crate) fn address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
@@ -128,21 +159,31 @@ impl Clock for PoolClock {
 impl<B: RequestBody> Proxy<B> {
     /// A proxy to the balancer's backends.
     pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
-        let (stats, targets) = (Arc::default(), vec![(balancer, settings)]);
-        let shared = SharedLeaf::of(&targets, &stats);
-        Self::among(targets, stats, &shared)
+        Self::gateway(Gateway::new(balancer, settings))
     }
 
-    /// One of several workers. There is one target at least.
-    pub(crate) fn among(targets: Vec<Target>, stats: Arc<ProxyStats>, shared: &[SharedLeaf<B>]) -> Self {
+    /// A proxy to several pools.
+    pub fn gateway(gateway: Gateway) -> Self {
+        let stats = Arc::default();
+        let shared = SharedLeaf::of(&gateway.targets, &stats);
+        Self::among(gateway, stats, &shared)
+    }
+
+    /// One of several workers.
+    pub(crate) fn among(gateway: Gateway, stats: Arc<ProxyStats>, shared: &[SharedLeaf<B>]) -> Self {
+        let Gateway { targets, routes } = gateway;
         let (balancer, settings) = &targets[0];
+        let routing = routes.map(Routing::new);
+        if let Some(routing) = &routing {
+            stats.register_routes(routing.requests());
+        }
         let trusted = settings.trusted.clone();
         let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
         let counters = stats.register();
         let leaves: Box<[_]> = shared.iter().map(Leaf::of).collect();
         let service = |target| Arc::new(Service::new(target, &leaves, timer.clone(), counters.clone()));
         let services = targets.into_iter().map(service).collect();
-        Self { worker: Arc::new(Worker { services, leaves, trusted, timer, counters, stats }) }
+        Self { worker: Arc::new(Worker { services, leaves, routing, trusted, timer, counters, stats }) }
     }
 
     /// The counters.
@@ -157,34 +198,56 @@ impl<B: RequestBody> Proxy<B> {
     /// Answers a request: always with a response, be it one of the proxy's own.
     pub(crate) async fn handle(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
-        let counters = &self.worker.counters;
-        Counters::count(&counters.requests);
+        let w = &*self.worker;
+        Counters::count(&w.counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
-        let service = &self.worker.services[0];
-        let response = match service.forward(request, &seen, client, watch).await {
-            Ok(response) => response,
-            Err(error) => {
-                watch.rest(watch.now(), client.limits.idle_timeout);
-                if error.is_amid_body() {
-                    watch.linger();
+        let (whose, way) = w.way(&mut request, &seen, client);
+        let response = match way {
+            Ok(Way::Service(service, routed)) => {
+                let service = &w.services[service];
+                let asked = (whose, routed.as_deref());
+                let mut response = match service.forward(request, asked, &seen, client, watch).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        rest(error, client, watch);
+                        service.own_response(error, seen.json, is_head)
+                    }
+                };
+                if let Some(routed) = routed {
+                    routed.to_client(response.headers_mut());
                 }
-                service.own_response(error, seen.json, is_head)
+                response
+            }
+            Ok(Way::Answer(answer)) => {
+                watch.rest(watch.now(), client.limits.idle_timeout);
+                Response::from_parts(answer.0, ProxyBody::own(answer.1))
+            }
+            Err(error) => {
+                rest(error, client, watch);
+                w.services[0].own_response(error, seen.json, is_head)
             }
         };
-        counters.response(response.status());
+        w.counters.response(response.status());
         response
+    }
+}
+
+/// What comes after an answer of the proxy's own.
+fn rest(error: ProxyError, client: &Client, watch: &Arc<Watch>) {
+    watch.rest(watch.now(), client.limits.idle_timeout);
+    if error.is_amid_body() {
+        watch.linger();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ProxyError;
     use http::header;
     use http_body_util::{BodyExt as _, Empty};
     use lb_balancer::LoadBalancer;
