@@ -97,6 +97,16 @@ impl Gateway {
         Self { targets: vec![(balancer, settings)], routes: None }
     }
 
+    /// The routes, in their order; none: everything goes to the one pool.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteSettings> {
+        self.routes.iter().flat_map(|routes| routes.settings.iter().map(|(route, _)| route))
+    }
+
+    /// The pools' balancers.
+    pub fn balancers(&self) -> impl Iterator<Item = &LoadBalancer> {
+        self.targets.iter().map(|(balancer, _)| balancer)
+    }
+
     /// Pools and the routes to them: `routes` has an entry for each route of the router. The settings' `trusted` is the first pool's.
     ///
     /// # Errors
