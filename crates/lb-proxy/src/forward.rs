@@ -17,7 +17,7 @@ use crate::request::{self, Headers};
 use crate::retry::after::retry_after;
 use crate::retry::tries::{Situation, Tries, Verdict};
 use crate::retry::{Failure, RetryPolicy};
-use crate::routing::Routed;
+use crate::routing::{Asked, Routed};
 use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
@@ -29,7 +29,6 @@ use lb_admission::rate_limit::Decision;
 use lb_balancer::{SelectOptions, Selection};
 use lb_breaker::Retry;
 use lb_core::{Lease, SelectError};
-use lb_geo::ClientAddress;
 use lb_types::{FailureKind, Nanos, Outcome};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -82,19 +81,19 @@ impl<B: RequestBody> Service<B> {
     pub(crate) async fn forward(
         self: &Arc<Self>,
         request: Request<B>,
-        (whose, routed): (Option<ClientAddress>, Option<&Routed<'_>>),
+        asked: &Asked<'_>,
         seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
         let w = &**self;
         let (mut parts, body) = request.into_parts();
-        let route = routed.map(|r| r.route);
+        let route = asked.routed.as_ref().map(|r| r.route);
         let max_body = route.map_or(client.limits.max_body, |r| r.max_body.min(client.limits.max_body));
         if body.size_hint().lower() > max_body {
             return Err(ProxyError::BodyTooLarge);
         }
-        let ip = whose.map(|w| w.ip);
+        let ip = asked.whose.map(|w| w.ip);
         let mut options = SelectOptions::default();
         // What is seldom is boxed: it would make every request's own state larger.
         if w.balancer.must_locate(ip) {
@@ -136,9 +135,9 @@ impl<B: RequestBody> Service<B> {
         for cookie in &w.cookies {
             headers::strip_cookie(&mut parts.headers, cookie);
         }
-        headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
+        headers::to_backend(&mut parts.headers, seen, parts.version, client, asked.whose);
         let by_tls = !w.cookies.is_empty() && headers::came_by_tls(&parts.headers);
-        if let Some(routed) = routed {
+        if let Some(routed) = &asked.routed {
             self.tell_backend(routed, &mut parts.headers);
         }
         // RFC 9112 §2.3: the version is each hop's own.

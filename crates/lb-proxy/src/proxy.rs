@@ -7,7 +7,7 @@ use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
 use crate::rate::MinRate;
 use crate::request;
-use crate::routing::{Routing, Way};
+use crate::routing::{Asked, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
@@ -210,15 +210,15 @@ impl<B: RequestBody> Proxy<B> {
         let response = match way {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
-                let asked = (whose, routed.as_deref());
-                let mut response = match service.forward(request, asked, &seen, client, watch).await {
+                let asked = Asked { whose, routed };
+                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
                         rest(error, client, watch);
                         service.own_response(error, seen.json, is_head)
                     }
                 };
-                if let Some(routed) = routed {
+                if let Some(routed) = &asked.routed {
                     routed.to_client(response.headers_mut());
                 }
                 response

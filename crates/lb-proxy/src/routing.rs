@@ -71,6 +71,12 @@ impl Routed<'_> {
     }
 }
 
+/// What is known of a request before it goes to a service. By reference: it is held over all its tries.
+pub(crate) struct Asked<'w> {
+    pub(crate) whose: Option<ClientAddress>,
+    pub(crate) routed: Option<Box<Routed<'w>>>,
+}
+
 /// Where a request goes.
 pub(crate) enum Way<'w> {
     /// To the service with this number.
