@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-session", &["lb-types"]),
     ("lb-admission", &["lb-types"]),
     ("lb-route", &["lb-types"]),
+    ("lb-split", &["lb-types"]),
     (
         "lb-balancer",
         &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session", "lb-admission"],
