@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         black_box(rollout.observe(now, black_box(&old), black_box(&new)));
     });
     measure("how its guard stands", 1_000, |_| {
-        black_box(rollout.guard_statuses(black_box(&old), black_box(&new)));
+        black_box(rollout.status(black_box(&old), black_box(&new)));
     });
     Ok(())
 }

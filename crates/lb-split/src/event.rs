@@ -1,6 +1,7 @@
 //! What was changed, by whom: a bounded log for audits.
 
 use crate::percent::Percent;
+use crate::rollout::RolloutDecision;
 use lb_types::Nanos;
 use std::collections::VecDeque;
 
@@ -46,6 +47,11 @@ pub enum Change {
     Canary {
         /// Which.
         percent: Percent,
+    },
+    /// A guarded rollout began, went on, or ended; with its reason.
+    Rollout {
+        /// What it decided. Its beginning is an advance.
+        decision: RolloutDecision,
     },
     /// A gradual shift began.
     ShiftBegan {

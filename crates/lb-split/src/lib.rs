@@ -60,7 +60,7 @@ pub use error::ChangeError;
 pub use event::{BY_BYTES_MAX, Change, EVENTS_MAX, Event};
 pub use lb_types::{Nanos, SettingsError};
 pub use percent::{POINTS, Percent};
-pub use rollout::{GuardStatus, Reason, Rollout, RolloutDecision, Window};
+pub use rollout::{GuardStatus, Reason, Rollout, RolloutDecision, RolloutStatus, Window};
 pub use settings::{LatencyGuard, RolloutSettings, Step};
 pub use split::{ShiftStatus, Split, SplitStatus};
 pub use spread::TARGETS_MAX;

@@ -23,7 +23,7 @@ impl Percent {
     /// More than [`POINTS`].
     pub fn from_hundredths(hundredths: u16) -> Result<Self, SettingsError> {
         if hundredths > POINTS {
-            return Err(SettingsError::new("percent", Self(hundredths), "must be at most 100"));
+            return Err(SettingsError::new("percent", f64::from(hundredths) / 100.0, "must be at most 100"));
         }
         Ok(Self(hundredths))
     }

@@ -20,7 +20,7 @@
 //! counts them, by the side they went to, as they end.
 
 use crate::error::ChangeError;
-use crate::event::Event;
+use crate::event::{Change, Event};
 use crate::evidence::{Claim, Count, against, log_evidence};
 use crate::percent::Percent;
 use crate::settings::RolloutSettings;
@@ -77,7 +77,7 @@ impl RolloutDecision {
             Self::RollBack { .. } => Percent::ZERO,
             Self::Hold | Self::Inconclusive | Self::Overtaken => return Ok(None),
         };
-        split.canary(percent, by, now).map(Some)
+        split.give_last(percent, Change::Rollout { decision: self }, by, now).map(Some)
     }
 }
 
@@ -108,6 +108,27 @@ pub struct GuardStatus {
     pub fine: f64,
     /// See `fine`.
     pub needed_fine: f64,
+}
+
+/// A rollout as it is at one look.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RolloutStatus {
+    /// Which step, from 0.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// What the new side gets in this one.
+    pub percent: Percent,
+    /// When it began.
+    pub since: Nanos,
+    /// From when on it is inconclusive.
+    pub until: Nanos,
+    /// How each guard stands.
+    pub guards: Vec<GuardStatus>,
+    /// How the rollout ended, if it has.
+    pub end: Option<RolloutDecision>,
 }
 
 /// See the module's documentation.
@@ -194,10 +215,10 @@ impl Rollout {
         self.end.unwrap_or_else(|| self.finish(RolloutDecision::RollBack { reason: Reason::Aborted }))
     }
 
-    /// How each guard stands. Costs some 100 µs: for a person who looks, not for a request.
-    pub fn guard_statuses(&self, old: &Window, new: &Window) -> Vec<GuardStatus> {
+    /// As it is now. Costs some 50 µs a guard: for a person who looks, not for a request.
+    pub fn status(&self, old: &Window, new: &Window) -> RolloutStatus {
         let tens = |log: f64| log / std::f64::consts::LN_10;
-        let status = |guard: Guard| {
+        let guard = |guard: Guard| {
             let of = |claim| tens(log_evidence(claim, guard.count(old), guard.count(new), guard.margin));
             GuardStatus {
                 guard: guard.reason,
@@ -207,7 +228,15 @@ impl Rollout {
                 needed_fine: tens(self.needed_fine()),
             }
         };
-        self.guards().map(status).collect()
+        RolloutStatus {
+            step: self.step,
+            steps: self.settings.steps.len(),
+            percent: self.percent(),
+            since: self.since,
+            until: self.until,
+            guards: self.guards().map(guard).collect(),
+            end: self.end,
+        }
     }
 
     /// A rollout of the split's last target against its first, which has its first step's share from now on.
@@ -226,7 +255,9 @@ impl Rollout {
         if split.targets().len() < 2 || largest > free {
             return Err(ChangeError::NoRoom { percent: largest, free });
         }
-        let event = split.canary(rollout.percent(), by, now)?;
+        let percent = rollout.percent();
+        let decision = RolloutDecision::Advance { percent };
+        let event = split.give_last(percent, Change::Rollout { decision }, by, now)?;
         Ok((rollout, event))
     }
 

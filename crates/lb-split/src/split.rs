@@ -157,6 +157,17 @@ impl Split {
     /// # Errors
     /// The two do not have so much.
     pub fn canary(&self, percent: Percent, by: &str, now: Nanos) -> Result<Event, ChangeError> {
+        self.give_last(percent, Change::Canary { percent }, by, now)
+    }
+
+    /// A canary by another name.
+    pub(crate) fn give_last(
+        &self,
+        percent: Percent,
+        change: Change,
+        by: &str,
+        now: Nanos,
+    ) -> Result<Event, ChangeError> {
         let mut control = self.control(now);
         let plan = self.plan.load_full();
         let mut to = plan.shares(now);
@@ -167,13 +178,7 @@ impl Split {
         let rest = rest.ok_or(ChangeError::NoRoom { percent, free: Percent::of(free) })?;
         to[0] = rest;
         to[last] = percent.hundredths();
-        Ok(self.replace(
-            &mut control,
-            plan.towards(&to, Pace::Settled, now),
-            Change::Canary { percent },
-            by,
-            now,
-        ))
+        Ok(self.replace(&mut control, plan.towards(&to, Pace::Settled, now), change, by, now))
     }
 
     /// To these percentages evenly over a time ([`SHIFT_MIN`] to [`SHIFT_MAX`]), from where the split stands.

@@ -152,7 +152,9 @@ fn guards_say_how_they_stand() {
     let rollout = Rollout::new(settings, at(0)).unwrap();
     let old = Window { requests: 100_000, errors: 1_000, slow: 5_000 };
     let new = Window { requests: 5_000, errors: 200, slow: 50 };
-    let statuses = rollout.guard_statuses(&old, &new);
+    let status = rollout.status(&old, &new);
+    let statuses = &status.guards;
+    assert_eq!((status.step, status.steps, status.since, status.until), (0, 3, at(0), at(2_400)));
     assert_eq!(
         statuses.iter().map(|status| status.guard).collect::<Vec<_>>(),
         [Reason::Errors, Reason::Latency]
@@ -174,14 +176,18 @@ fn the_split_follows_a_rollout_with_an_event_for_each_change() {
     for bad in [false, true] {
         let split = split(0.0);
         let (mut rollout, event) = Rollout::begin(steps(&[5.0, 50.0], 60), &split, "ann", at(0)).unwrap();
-        assert_eq!(event.change, Change::Canary { percent: percent(5.0) });
+        let advance = |p| Change::Rollout { decision: RolloutDecision::Advance { percent: percent(p) } };
+        assert_eq!(event.change, advance(5.0));
         assert_eq!(rollout.steer(&split, (&old, &new), "rollout", at(1)), Ok((RolloutDecision::Hold, None)));
         let (_, event) = rollout.steer(&split, (&old, &new), "rollout", at(60)).unwrap();
-        assert_eq!(event.unwrap().to, [percent(50.0), percent(50.0)]);
+        let event = event.unwrap();
+        assert_eq!((event.change, event.to), (advance(50.0), vec![percent(50.0); 2]));
         let new = if bad { window(100_000, 3_000) } else { new };
         let (decision, event) = rollout.steer(&split, (&old, &new), "rollout", at(120)).unwrap();
         let green = if bad { 0.0 } else { 100.0 };
-        assert_eq!(event.unwrap().to, [percent(100.0 - green), percent(green)], "{decision:?}");
+        let event = event.unwrap();
+        assert_eq!(event.change, Change::Rollout { decision }, "with its reason");
+        assert_eq!(event.to, [percent(100.0 - green), percent(green)], "{decision:?}");
         assert_eq!(rollout.steer(&split, (&old, &new), "rollout", at(121)), Ok((decision, None)), "once");
         assert_eq!(split.status(at(121)).changes, 3);
     }
