@@ -98,6 +98,13 @@ mod tests {
             prop_assert_eq!(unpack(pack(credits)), credits);
         }
 
+        /// Whatever a shift left behind.
+        #[test]
+        fn who_has_no_share_gets_nothing(mut credits in prop::array::uniform4(-20_000..20_000i16), shares in shares()) {
+            let winner = turn(&mut credits, &shares, TARGETS_MAX);
+            prop_assert!(shares[winner] > 0, "{winner} of {shares:?}");
+        }
+
         /// Counted apart from the credits: what each target got against what it should have got.
         #[test]
         fn nobody_is_ever_one_request_off(shares in shares()) {

@@ -80,6 +80,26 @@ fn a_shift_is_exact_at_every_request() {
 }
 
 #[test]
+fn a_shift_of_everything_is_exact_to_its_end() {
+    let split = split(&[("a", 50.0), ("b", 50.0), ("c", 0.0)], false);
+    split
+        .shift(&[percent(0.0), percent(0.0), percent(100.0)], Duration::from_secs(10), "test", Nanos::ZERO)
+        .unwrap();
+    let (mut got, mut due) = ([0.0; 3], [0.0; 3]);
+    for request in 0..100_000u64 {
+        let now = Nanos::from_micros(request * 110);
+        got[split.choose(None, now)] += 1.0;
+        for (i, percent) in split.percents(now).into_iter().enumerate() {
+            due[i] += f64::from(percent) / 100.0;
+            assert!(
+                (-2.0 - 1e-6..=1.0 + 1e-6).contains(&(got[i] - due[i])),
+                "{got:?} of {due:?} after {request}"
+            );
+        }
+    }
+}
+
+#[test]
 fn clients_never_flap_while_a_side_grows_under_their_feet() {
     let split = Arc::new(split(&[("blue", 100.0), ("green", 0.0)], true));
     let done = AtomicBool::new(false);

@@ -166,6 +166,26 @@ fn guards_say_how_they_stand() {
     assert!(statuses[1].fine > statuses[1].needed_fine && statuses[1].worse < 0.0, "{:?}", statuses[1]);
 }
 
+#[test]
+fn every_guard_has_to_be_shown_and_counts_are_cut_to_requests() {
+    let settings = steps(&[50.0], 0).latency(0.95, 1.5);
+    let mut rollout = Rollout::new(settings, at(0)).unwrap();
+    let of = |slow| Window { requests: 100_000, errors: 1_000, slow };
+    // Errors are shown to be fine; the quantiles' ratio is just what it may be.
+    assert_eq!(rollout.observe(at(1), &of(5_000), &of(5_000)), RolloutDecision::Hold);
+    let cut = |errors| rollout.status(&window(1_000, 10), &window(10, errors));
+    assert_eq!(cut(u64::MAX), cut(10));
+    assert_eq!(rollout.observe(at(2), &of(5_000), &of(1_000)), RolloutDecision::Promote);
+}
+
+#[test]
+fn to_extend_early_shortens_nothing() {
+    let mut rollout = Rollout::new(steps(&[5.0], 60), at(0)).unwrap();
+    rollout.extend(at(1));
+    assert_eq!(rollout.observe(at(659), &window(0, 0), &window(0, 0)), RolloutDecision::Hold);
+    assert_eq!(rollout.observe(at(660), &window(0, 0), &window(0, 0)), RolloutDecision::Inconclusive);
+}
+
 fn split(green: f64) -> Split {
     Split::new("checkout", &[("blue", percent(100.0 - green)), ("green", percent(green))], true).unwrap()
 }
