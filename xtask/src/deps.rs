@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-admission", &["lb-types"]),
     ("lb-route", &["lb-types"]),
     ("lb-autoscale", &["lb-types"]),
+    ("lb-split", &["lb-types"]),
     (
         "lb-balancer",
         &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session", "lb-admission"],

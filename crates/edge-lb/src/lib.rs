@@ -47,8 +47,8 @@
 //! | `serde` | serde derives of metrics and statuses | |
 //! | `full` | everything | |
 //!
-//! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `regions` (a
-//! balancer for each region, and one over them), `proxy` (the proxy inside a server of your own).
+//! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `admission` (a queue and
+//! a rate limit), `regions` (a balancer for each region, and one over them), `proxy` (the proxy inside a server of your own).
 
 #[cfg(feature = "server")]
 mod server;
@@ -75,6 +75,8 @@ pub use lb_session as session;
 pub use lb_store as store;
 pub use lb_types as types;
 
+#[cfg(feature = "admission")]
+pub use lb_balancer::{AdmissionError, Priority};
 pub use lb_balancer::{
     Algorithm, BuildError, Lease, LoadBalancer, LoadBalancerBuilder, PoolSettings, SelectError, SelectOptions,
 };
@@ -87,6 +89,8 @@ pub use server::{AssembleError, Assembled, Report, Running, assemble};
 /// The proxy as a `tower` service: [`Proxy`](tower::Proxy) answers requests by way of a [`LoadBalancer`], in anyone's tokio runtime.
 #[cfg(feature = "tower")]
 pub mod tower {
+    #[cfg(feature = "admission")]
+    pub use lb_admission::tower::{queue::QueueLayer, rate_limit::RateLimitLayer, shed::ShedLayer};
     pub use lb_proxy::{ClientAddr, Proxy, ProxyBody, ProxySettings};
 }
 

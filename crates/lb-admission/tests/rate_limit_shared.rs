@@ -214,7 +214,8 @@ async fn passed(store: &dyn Store) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_together_admit_the_limit() {
     const RATE: u64 = 333;
-    const BURST: u64 = 50;
+    // A second's worth: on a busy machine both nodes may be kept from asking for a while, and what they did not ask for is not lost.
+    const BURST: u64 = RATE;
     let server = RedisServer::start(&[]);
     let store = redis(&server);
     let clock = Arc::new(SystemClock::new());
@@ -247,6 +248,11 @@ async fn two_nodes_together_admit_the_limit() {
         let stats = task.await.unwrap();
         assert!(stats.allowed > 0 && stats.store_failures == 0, "{stats:?}");
         remembered += stats.remembered;
+    }
+    // What they might still have had when the time was over.
+    let last = SharedLimiter::new(RateLimit::new(RATE, SECOND).burst(BURST), redis(&server), 2).unwrap();
+    while last.check_key(b"k", clock.now()).await.allowed {
+        admitted.fetch_add(1, SeqCst);
     }
     let latest = passed(&*store).await;
     let bound = |time: Duration| (BURST + 1) as f64 + RATE as f64 * time.as_secs_f64();

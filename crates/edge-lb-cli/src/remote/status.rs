@@ -52,6 +52,8 @@ fn table(pool: &Value, style: Style) -> String {
     if pool["ignores_ejections"] == true {
         notes.push(style.yellow("ejections are ignored: nobody else is left"));
     }
+    notes.extend(queued(&pool["queue"]).map(|n| style.yellow(&n)));
+    notes.extend(shed(&pool["load_shedding"]).map(|n| style.red(&n)));
     let title = format!(
         "{}  {}, {} of {} healthy, {} in flight, {} requests",
         style.bold(text(pool, "name")),
@@ -79,11 +81,15 @@ fn table(pool: &Value, style: Style) -> String {
     )));
     for b in backends {
         let p99 = b["p99"].as_f64().map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"));
+        let in_flight = match b["limit"].as_u64() {
+            None => number(b, "in_flight").to_string(),
+            Some(limit) => format!("{}/{limit}", number(b, "in_flight")),
+        };
         let line = format!(
             "  {:widest$}  {:>6}  {:>9}  {:>10}  {:>8}  {:>9}  ",
             text(b, "id"),
             number(b, "weight"),
-            number(b, "in_flight"),
+            in_flight,
             number(b, "succeeded"),
             number(b, "failed"),
             p99,
@@ -93,6 +99,27 @@ fn table(pool: &Value, style: Style) -> String {
         lines.push(line + &words);
     }
     lines.join("\n")
+}
+
+/// Who waits, if anybody does.
+fn queued(queue: &Value) -> Option<String> {
+    let levels = || queue["levels"].as_array().into_iter().flatten();
+    let waiting = number(queue, "waiting");
+    if waiting == 0 {
+        return None;
+    }
+    let each = levels().filter(|l| number(l, "waiting") > 0).map(|l| {
+        let overloaded = if l["overloaded"] == true { ", overloaded" } else { "" };
+        format!("{} {}{overloaded}", number(l, "waiting"), text(l, "name"))
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    Some(format!("{waiting} of {} places in the queue are taken: {each}", number(queue, "max_size")))
+}
+
+/// How much is refused, if anything is.
+fn shed(shedding: &Value) -> Option<String> {
+    let pressure = shedding["pressure"].as_f64().filter(|p| *p > 0.0)?;
+    Some(format!("load is shed for {}: {pressure:.1} levels", text(shedding, "reason")))
 }
 
 /// `ok`, or why not, with what more is known of it.
@@ -125,6 +152,19 @@ fn condition(b: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_queue_and_what_is_shed_are_told_when_there_is_something_to_tell() {
+        let level = |name: &str, waiting: u64, overloaded: bool| json!({ "name": name, "waiting": waiting, "overloaded": overloaded });
+        let levels = [level("high", 0, false), level("normal", 2, false), level("low", 1, true)];
+        let queue = json!({ "waiting": 3, "max_size": 9, "levels": levels });
+        let words = "3 of 9 places in the queue are taken: 2 normal; 1 low, overloaded";
+        assert_eq!(queued(&queue).as_deref(), Some(words));
+        assert_eq!((queued(&json!({ "waiting": 0 })), queued(&Value::Null)), (None, None));
+        let shedding = json!({ "pressure": 1.25, "reason": "cpu" });
+        assert_eq!(shed(&shedding).as_deref(), Some("load is shed for cpu: 1.2 levels"));
+        assert_eq!((shed(&json!({ "pressure": 0.0 })), shed(&Value::Null)), (None, None));
+    }
 
     #[test]
     fn every_condition_has_its_words() {

@@ -64,6 +64,7 @@ pub struct Readings {
     /// Requests that wait.
     pub queue: Option<usize>,
     /// How late the event loop wakes.
+    #[cfg_attr(feature = "serde", serde(rename = "loop_delay_ms", serialize_with = "milliseconds"))]
     pub loop_delay: Option<Duration>,
     /// The share of time in which something waited for a CPU, in percent.
     pub pressure: Option<f64>,
@@ -71,7 +72,7 @@ pub struct Readings {
 
 /// Which resource is overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Reason {
     /// CPU time.
@@ -95,7 +96,7 @@ impl Reason {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Queue => "queue",
-            Self::LoopDelay => "loop_delay",
+            Self::LoopDelay => "loop-delay",
             Self::Pressure => "pressure",
         }
     }
@@ -303,6 +304,11 @@ impl Shedder {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cfg(feature = "serde")]
+fn milliseconds<S: serde::Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&time.map(|t| t.as_secs_f64() * 1e3), to)
 }
 
 /// The requests' word.
