@@ -149,7 +149,7 @@ pub(crate) struct AdminArgs {
 
 /// Show the pools and backends of an edge-lb that runs, and why one gets no requests
 ///
-/// Exit codes: 0 the pool that requests come to (or the one that is named) has a usable backend, 1 it has none, or nobody answers.
+/// Exit codes: 0 each pool that requests come to (or the one that is named) has a usable backend, 1 one has none, or nobody answers.
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     /// This pool only
@@ -171,7 +171,7 @@ pub(crate) struct ExplainArgs {
     /// The path, with a query if wanted
     pub(crate) path: String,
 
-    /// The pool; may be left out: then it is the one that requests come to
+    /// The pool; may be left out where requests come to one alone
     #[arg(short, long, value_name = "NAME")]
     pub(crate) pool: Option<String>,
 

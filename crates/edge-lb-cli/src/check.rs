@@ -1,4 +1,4 @@
-//! `edge-lb check`: is this configuration right?
+//! `edge-lb check`: is this configuration right? What is right but hardly meant is told on stderr, and changes no exit code.
 
 use crate::args::CheckArgs;
 use crate::failure::{Failure, stdout_gone};
@@ -15,6 +15,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
             Ok(config) => {
                 let name = file.display();
                 writeln!(io::stdout(), "{name}: ok ({})", describe(&config)).map_err(stdout_gone)?;
+                config.warnings.iter().for_each(|warning| eprintln!("{warning}"));
             }
             Err(e) => {
                 wrong = true;
@@ -33,6 +34,9 @@ fn describe(config: &Config) -> String {
         count(config.pools.len(), "pool"),
         count(backends, "backend"),
     ];
+    if !config.routes.is_empty() {
+        parts.insert(1, count(config.routes.len(), "route"));
+    }
     if config.pools.values().any(|p| p.discovery.is_some()) {
         parts.push("discovery".to_owned());
     }

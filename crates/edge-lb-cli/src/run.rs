@@ -16,6 +16,7 @@ use std::io::{self, Write};
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let config = config(args)?;
     logging::start(config.log.level, config.log.format);
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     limits::raise_and_log();
     // The control plane (health checks, discovery, admin) is little work; requests have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -141,7 +141,7 @@ async fn configurations_that_cannot_work_are_refused() {
         let pool = c.pools["default"].clone();
         c.pools.insert("second".into(), pool);
     });
-    let words = "no request comes to pool \"second\": several pools need routes, which are not built yet";
+    let words = "no request comes to pool \"second\": several pools need routes";
     assert_eq!(error.to_string(), words);
     let error = refused(&|c| c.pools.get_mut("default").unwrap().backends.clear());
     assert!(error.to_string().contains("pool \"default\" has no backends"), "{error}");

@@ -88,7 +88,8 @@ async fn scrape(State(state): Shared) -> Response {
 
 async fn pools(State(state): Shared) -> Response {
     ok(&Pools {
-        entry: state.entry.clone(),
+        entry: state.only_entry().cloned(),
+        entries: state.entries.clone(),
         pools: state.pools.iter().map(|(name, lb)| PoolSummary::of(name, lb)).collect(),
     })
 }

@@ -15,8 +15,8 @@ pub struct AdminState {
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) sources: Vec<Arc<dyn MetricsSource>>,
     pub(crate) started: SystemTime,
-    /// The pool that requests come to.
-    pub(crate) entry: Option<String>,
+    /// The pools that requests come to; none: all of them.
+    pub(crate) entries: Vec<String>,
     pub(crate) geo: Option<Arc<dyn Fn() -> Option<GeoDetector> + Send + Sync>>,
 }
 
@@ -29,7 +29,7 @@ impl AdminState {
     ) -> Self {
         let pools: BTreeMap<_, _> = pools.into_iter().collect();
         let faults = pools.iter().map(|(name, lb)| (name.clone(), FaultCounts::of(lb))).collect();
-        Self { pools, faults, ready, sources: vec![], started: SystemTime::now(), entry: None, geo: None }
+        Self { pools, faults, ready, sources: vec![], started: SystemTime::now(), entries: vec![], geo: None }
     }
 
     /// Adds metrics from elsewhere (the proxy's, say) to every scrape.
@@ -42,8 +42,23 @@ impl AdminState {
     /// The pool that requests come to: what `explain` asks about if it is not told.
     #[must_use]
     pub fn entry(mut self, pool: impl Into<String>) -> Self {
-        self.entry = Some(pool.into());
+        self.entries = vec![pool.into()];
         self
+    }
+
+    /// The pools that requests come to, where routes lead to several; the others are regions of theirs.
+    #[must_use]
+    pub fn entries(mut self, pools: impl IntoIterator<Item = String>) -> Self {
+        self.entries = pools.into_iter().collect();
+        self
+    }
+
+    /// The pool that all requests come to, if there is one.
+    pub(crate) fn only_entry(&self) -> Option<&String> {
+        match &self.entries[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     /// What says where clients are, asked for when somebody wants to know.
@@ -66,9 +81,14 @@ impl AdminState {
         if !*self.ready.borrow() {
             reasons.push("the listeners take no requests: starting or shutting down".to_owned());
         }
-        // Of a region's pool that is down the others take over: what requests come to counts.
-        let counts = |name: &String| self.entry.as_ref().is_none_or(|entry| entry == name);
-        for (name, lb) in self.pools.iter().filter(|(name, lb)| counts(name) && !lb.is_usable()) {
+        // Of a region's pool that is down the others take over: what requests come to counts. Where routes lead to several pools, one that
+        // serves is enough: a node that is taken out for one pool would be missed by the others.
+        let counts = |name: &String| self.entries.is_empty() || self.entries.contains(name);
+        let counted = || self.pools.iter().filter(|(name, _)| counts(name));
+        if self.entries.len() > 1 && counted().any(|(_, lb)| lb.is_usable()) {
+            return reasons;
+        }
+        for (name, lb) in counted().filter(|(_, lb)| !lb.is_usable()) {
             let n = lb.leaves().iter().map(|leaf| leaf.all_backends().len()).sum::<usize>();
             reasons.push(match n {
                 0 => format!("pool \"{name}\" has no backends"),

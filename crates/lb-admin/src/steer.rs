@@ -254,7 +254,7 @@ pub(crate) async fn explain(
     bytes: Bytes,
 ) -> Result<Response, Problem> {
     let q: Question = body(&headers, &bytes)?;
-    let name = match (&q.pool, &state.entry, state.pools.keys().next()) {
+    let name = match (&q.pool, state.only_entry(), state.pools.keys().next()) {
         (Some(name), ..) => name.clone(),
         (None, Some(entry), _) => entry.clone(),
         (None, None, Some(only)) if state.pools.len() == 1 => only.clone(),

@@ -26,6 +26,8 @@ impl Version {
 pub(crate) struct Pools {
     /// The pool that requests come to; `null` where nobody has said.
     pub(crate) entry: Option<String>,
+    /// The pools that requests come to; the others are regions of theirs. Empty: all of them.
+    pub(crate) entries: Vec<String>,
     pub(crate) pools: Vec<PoolSummary>,
 }
 

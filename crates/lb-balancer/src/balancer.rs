@@ -81,6 +81,11 @@ impl LoadBalancer {
         &self.inner.name
     }
 
+    /// Are these handles of one balancer?
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// How backends are chosen: the algorithm's name, `geo-based` or `geo-aware`.
     pub fn algorithm_name(&self) -> &'static str {
         #[cfg(feature = "geo")]

@@ -3,12 +3,14 @@
 mod admission;
 mod geo;
 mod pooling;
+mod route;
 mod session;
 mod store;
 
 pub use admission::{Limiting, Queuing};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
 pub use pooling::ConnectionPooling;
+pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
 pub use session::{Affinity, Caching, Storage};
 pub use store::Store;
 
@@ -36,10 +38,14 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin address. `None`: there is none.
     pub admin: Option<Admin>,
-    /// The pools by name: [`entry`](Self::entry), and those that it names as regional ones; no others until routes are built.
+    /// The pools by name: those that requests are sent to, and those that one of them names as regional ones.
     pub pools: BTreeMap<String, Pool>,
-    /// The pool that clients' requests go to.
+    /// The pool that all requests go to; empty with `routes`, which say where.
     pub entry: String,
+    /// Where requests go; the first that fits. None: to `entry`.
+    pub routes: Vec<Route>,
+    /// What is right but hardly meant: a line each, with its place in the file.
+    pub warnings: Vec<String>,
     /// Networks and addresses of proxies whose word is taken for the client's address, as [`lb_geo::TrustedProxies`] takes them. None:
     /// nobody's.
     pub trusted_proxies: Vec<String>,
@@ -63,6 +69,8 @@ impl Default for Config {
             admin: None,
             pools: BTreeMap::new(),
             entry: String::new(),
+            routes: Vec::new(),
+            warnings: Vec::new(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),
             stores: BTreeMap::new(),

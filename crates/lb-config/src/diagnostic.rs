@@ -185,6 +185,12 @@ impl<'t> Sink<'t> {
         Recorded(Some((&self.found, found.len() - 1)))
     }
 
+    /// A line about what is right but hardly meant.
+    pub(crate) fn warning(&self, span: Span, message: &str) -> String {
+        let (line, column) = position(self.text, span.start);
+        format!("{}:{line}:{column}: warning: {message}", self.name)
+    }
+
     /// Keeps a part of the text, a secret, from being shown with the line that it is on.
     pub(crate) fn hide(&self, span: Span) {
         self.hidden.borrow_mut().push(span);

@@ -62,7 +62,7 @@ fn rate_limits() {
         "f:5:1: error: missing key `limit`
   help: it takes whole number, 1–1000000000
 f:5:25: error: `window` must be from 1ms to 1d
-f:5:37: error: `key` = \"route\" needs routes, which are not built yet
+f:5:37: error: `key` = \"route\" is for the limit of a route
   help: use \"service\": one limit for all of the pool
 f:5:56: error: `storage`: there is no store \"nowhere\" under `stores`
   help: add [stores.nowhere] with type = \"redis\", or use \"memory\"",

@@ -258,7 +258,7 @@ f:13:33: error: `timeouts.total` does nothing here: it is of the whole exchange,
         &format!(
             "[pools.top]\nalgorithm = \"geo-aware\"\nregional_balancers = {{ a = {{ pool = \"web\" }} }}\n{POOL}[pools.more]\nbackends = [{{ url = \"http://b\" }}]"
         ),
-        "f:8:8: error: pool `more` is one too many: several pools need routes, which are not built yet
-  help: keep one pool; `top` comes first",
+        "f:8:8: error: pool `more` is one too many: several pools need routes
+  help: add [[routes]], or keep one pool; `top` comes first",
     );
 }

@@ -39,6 +39,26 @@ regional_balancers = { main = { pool = "east" } }
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#;
 
+/// The same with routes.
+const ROUTED: &str = r#"
+[stores.shared]
+type = "redis"
+url = "redis://127.0.0.1"
+[[listeners]]
+address = "127.0.0.1:8080"
+[[routes]]
+pool = "main"
+[[routes]]
+pool = "other"
+[[routes]]
+pool = "main"
+[pools.main]
+queuing = {}
+backends = [{ url = "http://127.0.0.1:9001" }]
+[pools.other]
+backends = [{ url = "http://127.0.0.1:9001" }]
+"#;
+
 fn table(text: &str) -> Table {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
@@ -48,6 +68,7 @@ fn table(text: &str) -> Table {
 fn with(section: &Section, keys: &str) -> String {
     let mut file = table(match section.path {
         path if path.starts_with("pools.NAME.regional_balancers") => GEO_AWARE,
+        path if path.starts_with("routes") => ROUTED,
         path if path.starts_with("pools.NAME.geo") => GEO_BASED,
         _ if keys.contains("geo-aware") => GEO_AWARE,
         _ => MINIMAL,
@@ -59,6 +80,9 @@ fn with(section: &Section, keys: &str) -> String {
     if section.path.ends_with("load_shedding") || section.path.ends_with("adaptive_concurrency") {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("queuing".to_owned(), Table::new().into());
+    }
+    if matches!(section.path, "routes.redirect" | "routes.respond") {
+        file["routes"][0].as_table_mut().expect("it is a table").remove("pool");
     }
     let mut place = &mut file;
     for step in section.path.split('.').filter(|s| !s.is_empty()) {
@@ -89,7 +113,10 @@ fn resolve(section: &Section, keys: &str) -> Result<Config, ConfigError> {
 }
 
 fn good(section: &Section, keys: &str) -> Config {
-    resolve(section, keys).unwrap_or_else(|e| panic!("in {} [{keys}]: {e}", section.path))
+    let mut config = resolve(section, keys).unwrap_or_else(|e| panic!("in {} [{keys}]: {e}", section.path));
+    // They name lines.
+    config.warnings.clear();
+    config
 }
 
 fn each(mut check: impl FnMut(&'static Section, &'static Key)) {

@@ -5,8 +5,8 @@ use crate::error::ProxyError;
 use crate::forward::Ended;
 use crate::headers;
 use crate::outgoing::Outgoing;
-use crate::proxy::Proxy;
 use crate::retry::RetryPolicy;
+use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::Progress;
@@ -36,7 +36,7 @@ impl TryEnd {
     }
 }
 
-impl<B: RequestBody> Proxy<B> {
+impl<B: RequestBody> Service<B> {
     /// One backend. On an error the request is there again if it may be sent again.
     pub(crate) async fn attempt(
         &self,
@@ -47,9 +47,8 @@ impl<B: RequestBody> Proxy<B> {
         mut now: Nanos,
         watch: &Arc<Watch>,
     ) -> Ended<B> {
-        let w = &**self.worker();
         let end = TryEnd(policy.settings().per_try_timeout.map(|t| now + t.into()));
-        outgoing.address(backend.url(), upstream.settings.preserve_host);
+        outgoing.address(backend, upstream.settings.preserve_host);
         if !upstream.settings.pooling.keep_alive {
             outgoing.say_close();
         }
@@ -62,7 +61,7 @@ impl<B: RequestBody> Proxy<B> {
             }
             let mut connection = match pooled.take() {
                 Some(connection) => {
-                    Counters::count(&w.counters.upstream_reused);
+                    Counters::count(&self.counters.upstream_reused);
                     connection
                 }
                 None => {
@@ -99,7 +98,7 @@ impl<B: RequestBody> Proxy<B> {
             if !(reused && error == ProxyError::Reset && outgoing.request.is_some()) {
                 return Err(error);
             }
-            Counters::count(&w.counters.stale_connections);
+            Counters::count(&self.counters.stale_connections);
             now = watch.now();
         }
     }
@@ -111,8 +110,7 @@ impl<B: RequestBody> Proxy<B> {
         end: TryEnd,
         watch: &Arc<Watch>,
     ) -> Result<Connection<B>, ProxyError> {
-        let w = &**self.worker();
-        Counters::count(&w.counters.upstream_connects);
+        Counters::count(&self.counters.upstream_connects);
         let now = watch.now();
         let made = async {
             let place = upstream.shared.place(backend).await;
@@ -127,7 +125,7 @@ impl<B: RequestBody> Proxy<B> {
             }
             None => ProxyError::ConnectTimeout,
         };
-        Counters::count(&w.counters.upstream_connect_errors);
+        Counters::count(&self.counters.upstream_connect_errors);
         Err(error)
     }
 

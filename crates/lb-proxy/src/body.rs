@@ -2,7 +2,7 @@
 
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
-use crate::proxy::Worker;
+use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
 use crate::upload::Progress;
@@ -35,7 +35,7 @@ pub(crate) struct Streaming<B: RequestBody> {
     pub(crate) lease: Option<Lease>,
     /// What the lease is completed with when the body ends well.
     pub(crate) verdict: Outcome,
-    pub(crate) worker: Arc<Worker<B>>,
+    pub(crate) service: Arc<Service<B>>,
     /// Which of the balancer's leaves the lease is of.
     pub(crate) leaf: usize,
     pub(crate) watch: Arc<Watch>,
@@ -122,7 +122,7 @@ impl<B: RequestBody> Streaming<B> {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.armed = false;
                 if let (Some(trailers), Some(lease)) = (frame.trailers_mut(), &self.lease) {
-                    self.worker.hear_trailers(trailers, lease.backend(), self.leaf, &self.watch);
+                    self.service.hear_trailers(trailers, lease.backend(), self.leaf, &self.watch);
                     // They are the end: hyper asks for nothing after them.
                     self.finish();
                 }
@@ -142,14 +142,14 @@ impl<B: RequestBody> Streaming<B> {
             Poll::Pending => {
                 if self.progress.as_ref().is_some_and(|p| p.is_too_large()) {
                     // It is the client's own fault: the lease is cancelled, and the connection cut.
-                    Counters::count(&self.worker.counters.bodies_too_large);
+                    Counters::count(&self.service.counters.bodies_too_large);
                     self.lease = None;
                     return Poll::Ready(Some(Err(BodyError(ProxyError::BodyTooLarge))));
                 }
                 self.watch.register_request(cx.waker());
                 if !self.armed || self.watch.phase() != Phase::BackendBody {
                     (self.waited, self.armed) = (true, true);
-                    let idle_timeout = self.worker.upstream(self.leaf).settings.idle_timeout;
+                    let idle_timeout = self.service.upstream(self.leaf).settings.idle_timeout;
                     self.watch.arm(Phase::BackendBody, self.watch.now(), idle_timeout);
                 }
                 if self.watch.is_due() {
@@ -168,9 +168,9 @@ impl<B: RequestBody> Streaming<B> {
                 _ => FailureKind::Reset,
             };
             Counters::count(if error == ProxyError::Timeout {
-                &self.worker.counters.upstream_timeouts
+                &self.service.counters.upstream_timeouts
             } else {
-                &self.worker.counters.upstream_errors
+                &self.service.counters.upstream_errors
             });
             let after = self.watch.now() - lease.started();
             lease.complete(Outcome::Failure { kind, after });
@@ -185,7 +185,7 @@ impl<B: RequestBody> Streaming<B> {
         // After an early response the connection still has the rest of a request to carry.
         let early = self.progress.as_ref().is_some_and(|p| !p.done.load(Relaxed));
         if !early && let Some(connection) = self.body.take_connection() {
-            self.worker.upstream(self.leaf).idle.put(lease.backend(), connection, now);
+            self.service.upstream(self.leaf).idle.put(lease.backend(), connection, now);
         }
         lease.complete(self.verdict);
         self.watch.rest(now, self.client_idle_timeout);

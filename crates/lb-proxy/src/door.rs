@@ -8,7 +8,8 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::limit::RateLimiting;
-use crate::proxy::{Client, Proxy};
+use crate::proxy::Client;
+use crate::service::Service;
 use crate::settings::ProxySettings;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
@@ -54,16 +55,22 @@ impl Door {
         })
     }
 
-    /// The request's priority. What strangers say of it is taken out: who comes after us may trust us.
+    /// The request's priority, `usual` being its route's. What strangers say of it is taken out: who comes after us may trust us.
     #[inline]
-    pub(crate) fn priority(&self, headers: &mut HeaderMap, client: &Client) -> Priority {
-        let Some((name, queue)) = &self.header else { return self.usual };
+    pub(crate) fn priority(
+        &self,
+        headers: &mut HeaderMap,
+        usual: Option<Priority>,
+        client: &Client,
+    ) -> Priority {
+        let usual = usual.unwrap_or(self.usual);
+        let Some((name, queue)) = &self.header else { return usual };
         if client.trust.is_none() {
             headers.remove(name);
-            return self.usual;
+            return usual;
         }
         let named = headers.get(name).and_then(|v| queue.settings().level_named(v.to_str().ok()?.trim()));
-        named.unwrap_or(self.usual)
+        named.unwrap_or(usual)
     }
 }
 
@@ -75,7 +82,7 @@ pub(crate) enum NotServed {
     Select(SelectError),
 }
 
-impl<B: RequestBody> Proxy<B> {
+impl<B: RequestBody> Service<B> {
     /// A request that found no backend waits for one, where that may help.
     #[cold]
     pub(crate) async fn wait_for_backend(
@@ -84,8 +91,7 @@ impl<B: RequestBody> Proxy<B> {
         error: SelectError,
         watch: &Arc<Watch>,
     ) -> Result<Lease, NotServed> {
-        let worker = self.worker();
-        let lb = &worker.balancer;
+        let lb = &self.balancer;
         let now = watch.now();
         // It is the queue that says when waiting is over, and the exchange as a whole.
         let left = watch.cap() - now;
@@ -100,7 +106,7 @@ impl<B: RequestBody> Proxy<B> {
                 _ => NotServed::Select(error),
             });
         }
-        if !worker.upstream(selection.leaf()).settings.waits_for_usable {
+        if !self.upstream(selection.leaf()).settings.waits_for_usable {
             return Err(NotServed::Select(error));
         }
         watch.arm(Phase::Backoff, now, Duration::MAX);
@@ -118,10 +124,9 @@ impl<B: RequestBody> Proxy<B> {
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
         tracing::debug!(reason = refused.as_str(), "refused by the queue");
-        let worker = self.worker();
-        let queue = worker.balancer.leaves()[leaf].queue();
+        let queue = self.balancer.leaves()[leaf].queue();
         let after = queue.map_or(Duration::from_secs(1), Queue::retry_after);
-        let response = worker.upstream(leaf).door.as_ref().and_then(|d| d.queue.as_ref());
+        let response = self.upstream(leaf).door.as_ref().and_then(|d| d.queue.as_ref());
         self.turned_away(response, Some(after), is_head, client, watch)
     }
 
@@ -133,7 +138,7 @@ impl<B: RequestBody> Proxy<B> {
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
-        let response = self.worker().upstream(leaf).door.as_ref().and_then(|d| d.shed.as_ref());
+        let response = self.upstream(leaf).door.as_ref().and_then(|d| d.shed.as_ref());
         self.turned_away(response, None, is_head, client, watch)
     }
 
@@ -146,7 +151,7 @@ impl<B: RequestBody> Proxy<B> {
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
         watch.rest(watch.now(), client.limits.idle_timeout);
-        Counters::count(&self.worker().counters.turned_away);
+        Counters::count(&self.counters.turned_away);
         let (mut parts, body) = match response {
             Some(response) => response.response(is_head),
             None => ProxyError::Overloaded.response(false),
@@ -167,7 +172,7 @@ impl<B: RequestBody> Proxy<B> {
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
         watch.rest(watch.now(), client.limits.idle_timeout);
-        Counters::count(&self.worker().counters.rate_limited);
+        Counters::count(&self.counters.rate_limited);
         let (mut parts, body) = ProxyError::RateLimited.response(json);
         limit.tell(decision, &mut parts.headers);
         Response::from_parts(parts, ProxyBody::own(body))

@@ -11,7 +11,7 @@ pub enum Side {
     Client,
     /// A backend's.
     Upstream,
-    /// Nobody's in particular: no backend is usable.
+    /// Nobody's in particular: no route fits, or no backend is usable.
     Balancer,
 }
 
@@ -34,6 +34,12 @@ pub enum ProxyError {
     /// The client's body broke off or was malformed.
     #[error("bad request: the body broke off")]
     ClientBody,
+    /// The path is none that routes can judge.
+    #[error("bad request: {0}")]
+    Path(lb_route::PathError),
+    /// No route takes the request.
+    #[error("Service not found")]
+    NoRoute,
     /// The client makes more requests than it may.
     #[error("Rate limit exceeded")]
     RateLimited,
@@ -68,8 +74,9 @@ impl ProxyError {
             | Self::Method
             | Self::ClientTimeout
             | Self::BodyTooLarge
+            | Self::Path(_)
             | Self::ClientBody => Side::Client,
-            Self::NoBackend(_) | Self::RateLimited | Self::Overloaded => Side::Balancer,
+            Self::NoRoute | Self::NoBackend(_) | Self::RateLimited | Self::Overloaded => Side::Balancer,
             Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
                 Side::Upstream
             }
@@ -84,7 +91,8 @@ impl ProxyError {
     /// What the client is told.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Path(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,

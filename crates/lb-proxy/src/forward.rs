@@ -12,17 +12,19 @@ use crate::error::{ProxyError, Side};
 use crate::headers::{self, Seen};
 use crate::limit::RateLimiting;
 use crate::outgoing::Outgoing;
-use crate::proxy::{Client, Proxy};
+use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::retry::after::retry_after;
 use crate::retry::tries::{Situation, Tries, Verdict};
 use crate::retry::{Failure, RetryPolicy};
+use crate::routing::{Asked, Routed};
+use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch};
 use crate::upload::{Limits, Progress, ReqBody};
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use lb_admission::rate_limit::Decision;
 use lb_balancer::{SelectOptions, Selection};
 use lb_breaker::Retry;
@@ -75,22 +77,23 @@ enum Next<'p, B: RequestBody> {
     Over(Result<(Response<ResponseBody<B>>, Lease), ProxyError>),
 }
 
-impl<B: RequestBody> Proxy<B> {
+impl<B: RequestBody> Service<B> {
     pub(crate) async fn forward(
-        &self,
+        self: &Arc<Self>,
         request: Request<B>,
+        asked: &Asked<'_>,
         seen: &Seen,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Result<Response<ProxyBody<B>>, ProxyError> {
-        let w = &**self.worker();
+        let w = &**self;
         let (mut parts, body) = request.into_parts();
-        request::check(&parts, seen)?;
-        if body.size_hint().lower() > client.limits.max_body {
+        let route = asked.routed.as_ref().map(|r| r.route);
+        let max_body = route.map_or(client.limits.max_body, |r| r.max_body.min(client.limits.max_body));
+        if body.size_hint().lower() > max_body {
             return Err(ProxyError::BodyTooLarge);
         }
-        let whose = client.address(&parts.headers);
-        let ip = whose.map(|w| w.ip);
+        let ip = asked.whose.map(|w| w.ip);
         let mut options = SelectOptions::default();
         // What is seldom is boxed: it would make every request's own state larger.
         if w.balancer.must_locate(ip) {
@@ -98,22 +101,26 @@ impl<B: RequestBody> Proxy<B> {
         }
         let mut selection = {
             let headers = Headers(&parts.headers);
-            w.balancer.selection(&request::info(&parts, &headers, ip), &options)
+            w.balancer.selection(&request::info(&parts.method, &parts.uri, &headers, ip), &options)
         };
         let mut standing = None;
-        if let Some(door) = &w.upstream(selection.leaf()).door {
-            selection.set_priority(door.priority(&mut parts.headers, client));
-            if let Some(limit) = &door.limit {
-                let checked = limit.check(ip, &parts.headers, selection.now());
-                let decision = match checked {
-                    Ok(decision) => decision,
-                    Err(asking) => asking.await,
-                };
-                if !decision.allowed {
-                    return Ok(self.limited(&decision, (limit, seen.json), client, watch));
-                }
+        let door = w.upstream(selection.leaf()).door.as_ref();
+        let limits = [route.and_then(|r| r.limit.as_ref()), door.and_then(|d| d.limit.as_ref())];
+        for limit in limits.into_iter().flatten() {
+            let decision = match limit.check(ip, &parts.headers, selection.now()) {
+                Ok(decision) => decision,
+                Err(asking) => asking.await,
+            };
+            if !decision.allowed {
+                return Ok(self.limited(&decision, (limit, seen.json), client, watch));
+            }
+            if standing.is_none() {
                 standing = limit.tells().then(|| Box::new((limit.clone(), decision)));
             }
+        }
+        if let Some(door) = door {
+            let usual = route.and_then(|r| r.priority);
+            selection.set_priority(door.priority(&mut parts.headers, usual, client));
             if w.balancer.admit(&selection).is_err() {
                 return Ok(self.shed(selection.leaf(), parts.method == Method::HEAD, client, watch));
             }
@@ -121,23 +128,37 @@ impl<B: RequestBody> Proxy<B> {
         if w.balancer.must_look_up(&selection) {
             Box::pin(w.balancer.look_up(&mut selection)).await;
         }
-        if let Some(total) = w.settings.total_timeout {
-            watch.set_cap(Some(selection.now() + total.into()));
+        let total = route.and_then(|r| r.total_timeout).or(w.settings.total_timeout.map(Into::into));
+        if let Some(total) = total {
+            watch.set_cap(Some(selection.now() + total));
         }
         for cookie in &w.cookies {
             headers::strip_cookie(&mut parts.headers, cookie);
         }
-        headers::to_backend(&mut parts.headers, seen, parts.version, client, whose);
+        headers::to_backend(&mut parts.headers, seen, parts.version, client, asked.whose);
         let by_tls = !w.cookies.is_empty() && headers::came_by_tls(&parts.headers);
+        if let Some(routed) = &asked.routed {
+            self.tell_backend(routed, &mut parts.headers);
+        }
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
         let policy = &*w.settings.retry;
         let (body, progress) = {
             let first_byte = w.upstream(selection.leaf()).settings.first_byte_timeout;
-            self.request_body(body, parts.method.is_idempotent(), client, (policy, first_byte), watch)
+            self.request_body(
+                body,
+                parts.method.is_idempotent(),
+                client,
+                (policy, first_byte, max_body),
+                watch,
+            )
         };
         let mut outgoing = Outgoing::new(Request::from_parts(parts, body), progress, seen.expects_continue);
+        let names_backend = route.is_some_and(|r| r.service_headers);
+        if names_backend {
+            outgoing.name_backend();
+        }
         let mut past = Past::default();
         let mut granted: Option<Retry<'_>> = None;
         loop {
@@ -204,9 +225,20 @@ impl<B: RequestBody> Proxy<B> {
                     }
                 }
             };
-            let asked = (&selection, by_tls, standing);
+            let asked = (&selection, by_tls, names_backend, standing);
             return Ok(self.hand_on(response, lease, asked, outgoing.settle(), client, watch));
         }
+    }
+
+    /// What the route tells the backend.
+    #[cold]
+    fn tell_backend(&self, routed: &Routed<'_>, headers: &mut HeaderMap) {
+        if routed.route.service_headers
+            && let Ok(name) = HeaderValue::from_str(self.balancer.name())
+        {
+            headers.insert(headers::X_SERVICE, name);
+        }
+        routed.to_backend(headers);
     }
 
     fn request_body(
@@ -214,7 +246,7 @@ impl<B: RequestBody> Proxy<B> {
         body: B,
         idempotent: bool,
         client: &Client,
-        (policy, first_byte): (&RetryPolicy, Duration),
+        (policy, first_byte, max): (&RetryPolicy, Duration, u64),
         watch: &Arc<Watch>,
     ) -> (ReqBody<B>, Option<Arc<Progress<B>>>) {
         if body.is_end_stream() {
@@ -224,7 +256,7 @@ impl<B: RequestBody> Proxy<B> {
         let limits = Limits {
             watch: watch.clone(),
             body_timeout: client.limits.body_timeout,
-            max: client.limits.max_body,
+            max,
             rate: client.limits.body_rate,
             first_byte_timeout: policy.per_try_timeout.map_or(first_byte, |t| t.min(first_byte)),
         };
@@ -247,12 +279,12 @@ impl<B: RequestBody> Proxy<B> {
         j.selection.tried(lease.backend());
         let mut verdict = Verdict::Over;
         if j.past.tries.may_go_on(j.policy, failure) && j.outgoing.can_go_again() {
-            let another = self.worker().balancer.has_another(j.selection);
+            let another = self.balancer.has_another(j.selection);
             let (random, end) = (fastrand::u64(..), j.watch.cap());
             let situation = Situation { now, end, another, retry_after: asked, random };
             verdict = j.past.tries.after(j.policy, failure, &situation);
         }
-        let counters = &self.worker().counters;
+        let counters = &self.counters;
         let (wait, granted) = match verdict {
             Verdict::Again { wait, granted } => (wait, granted),
             over => {
@@ -286,7 +318,7 @@ impl<B: RequestBody> Proxy<B> {
 
     /// Where the client is, if a provider says it in time.
     async fn locate(&self, ip: Option<IpAddr>) -> Option<lb_balancer::geography::Answer> {
-        self.worker().balancer.locate(ip?).await
+        self.balancer.locate(ip?).await
     }
 
     /// Lets go of a response in whose place another try is made. If all of it is there already and small, it is kept for the case that
@@ -306,7 +338,7 @@ impl<B: RequestBody> Proxy<B> {
         let kind = FailureKind::Status(parts.status.as_u16());
         let kept = body.take_all(KEPT_MAX).map(|(body, connection)| {
             if let Some(connection) = connection.filter(|_| outgoing.is_back()) {
-                self.worker().upstream(leaf).idle.put(lease.backend(), connection, now);
+                self.upstream(leaf).idle.put(lease.backend(), connection, now);
             }
             Last::Answered(Box::new((parts, body)))
         });
@@ -347,10 +379,10 @@ impl<B: RequestBody> Proxy<B> {
 
     /// The backend's response becomes the client's.
     fn hand_on(
-        &self,
+        self: &Arc<Self>,
         response: Response<ResponseBody<B>>,
         lease: Lease,
-        (selection, by_tls, standing): (&Selection, bool, Option<Told>),
+        (selection, by_tls, names_backend, standing): (&Selection, bool, bool, Option<Told>),
         progress: Option<Arc<Progress<B>>>,
         client: &Client,
         watch: &Arc<Watch>,
@@ -359,7 +391,7 @@ impl<B: RequestBody> Proxy<B> {
         if let Some(keeps) = headers::to_client(&mut parts.headers) {
             body.announce(keeps);
         }
-        if let Some(cookie) = self.worker().balancer.set_cookie(selection, by_tls) {
+        if let Some(cookie) = self.balancer.set_cookie(selection, by_tls) {
             headers::add_cookie(&mut parts.headers, &cookie);
         }
         if let Some(told) = standing {
@@ -368,6 +400,9 @@ impl<B: RequestBody> Proxy<B> {
         parts.version = http::Version::HTTP_11;
         let head_at = watch.now();
         let ttfb = head_at - lease.started();
+        if names_backend {
+            headers::tell_server(&mut parts.headers, lease.backend().id().as_str(), ttfb);
+        }
         let verdict = if parts.status.is_server_error() {
             Outcome::Failure { kind: FailureKind::Status(parts.status.as_u16()), after: ttfb }
         } else {
@@ -377,7 +412,7 @@ impl<B: RequestBody> Proxy<B> {
             body,
             lease: Some(lease),
             verdict,
-            worker: self.worker().clone(),
+            service: self.clone(),
             leaf: selection.leaf(),
             watch: watch.clone(),
             progress,

@@ -19,6 +19,12 @@ use lb_types::Nanos;
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_SERVICE: HeaderName = HeaderName::from_static("x-service");
+pub(crate) const X_BACKEND: HeaderName = HeaderName::from_static("x-backend");
+const X_BACKEND_SERVER: HeaderName = HeaderName::from_static("x-backend-server");
+const X_LOAD_BALANCED: HeaderName = HeaderName::from_static("x-load-balanced");
+const X_BACKEND_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-backend-response-time");
+const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -246,6 +252,17 @@ pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         headers.append(header::SET_COOKIE, value);
     }
+}
+
+/// Tells a client who has answered, and how fast: by the backend's own word, else in milliseconds to the head.
+#[cold]
+pub(crate) fn tell_server(headers: &mut HeaderMap, id: &str, ttfb: Nanos) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(X_BACKEND_SERVER, id);
+    }
+    headers.insert(X_LOAD_BALANCED, HeaderValue::from_static("true"));
+    let own = headers.get(&X_RESPONSE_TIME).cloned();
+    headers.insert(X_BACKEND_RESPONSE_TIME, own.unwrap_or_else(|| HeaderValue::from(ttfb.as_millis())));
 }
 
 /// Makes a backend's headers fit for a client. Gives how long the backend keeps the connection open, if it says so.

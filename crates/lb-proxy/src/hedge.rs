@@ -7,9 +7,9 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::forward::{Ended, Journey, conclude};
 use crate::outgoing::Outgoing;
-use crate::proxy::Proxy;
 use crate::retry::hedge::counts;
 use crate::retry::{Failure, RetryPolicy};
+use crate::service::Service;
 use crate::stats::Counters;
 use lb_balancer::Selection;
 use lb_core::{BackendState, Lease};
@@ -18,7 +18,7 @@ use std::pin::pin;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-impl<B: RequestBody> Proxy<B> {
+impl<B: RequestBody> Service<B> {
     /// When a first try is to be hedged; `None`: not at all.
     #[inline]
     pub(crate) fn hedge_after(
@@ -29,17 +29,15 @@ impl<B: RequestBody> Proxy<B> {
         now: Nanos,
     ) -> Option<Duration> {
         let hedge = policy.settings().hedge.as_ref().filter(|_| outgoing.is_bare())?;
-        let w = self.worker();
-        let mut recent = w.upstream(leaf).recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.delay(hedge, now, || counts(&w.balancer.leaves()[leaf].pool().snapshot()))
+        let mut recent = self.upstream(leaf).recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.delay(hedge, now, || counts(&self.balancer.leaves()[leaf].pool().snapshot()))
     }
 
     /// A try that is hedged after `delay`: the end of the try that won, or failed last; `lease` is then that one's.
     pub(crate) async fn hedged(&self, j: Journey<'_, '_, B>, lease: &mut Lease, delay: Duration) -> Ended<B> {
-        let w = &**self.worker();
         let Journey { watch, policy, selection, outgoing, .. } = j;
         let now = selection.now();
-        let up = w.upstream(selection.leaf());
+        let up = self.upstream(selection.leaf());
         let backend = lease.backend().clone();
         let Some(mut copy) = outgoing.copy() else {
             return self.attempt(up, &backend, outgoing, policy, now, watch).await;
@@ -54,7 +52,7 @@ impl<B: RequestBody> Proxy<B> {
             let Some(mut other) = self.lease_beside(policy, selection, &backend, watch.now()) else {
                 return first.await;
             };
-            let own = w.timer.watch(false);
+            let own = self.timer.watch(false);
             own.0.set_cap(Some(watch.cap()));
             let beside = other.backend().clone();
             let mut second = pin!(self.attempt(up, &beside, &mut copy, policy, other.started(), &own.0));
@@ -70,7 +68,7 @@ impl<B: RequestBody> Proxy<B> {
                     fail(other, error, watch.now(), selection);
                     let ended = second.await;
                     if ended.is_ok() {
-                        Counters::count(&w.counters.hedges_won);
+                        Counters::count(&self.counters.hedges_won);
                     }
                     return ended;
                 }
@@ -84,7 +82,7 @@ impl<B: RequestBody> Proxy<B> {
                 }
             }
         };
-        Counters::count(&w.counters.hedges_won);
+        Counters::count(&self.counters.hedges_won);
         // Should this response be retried on: it is the copy that was sent, and the slow backend is not the next to ask.
         *outgoing = copy;
         selection.tried(&backend);
@@ -99,17 +97,16 @@ impl<B: RequestBody> Proxy<B> {
         backend: &BackendState,
         now: Nanos,
     ) -> Option<Lease> {
-        let w = self.worker();
         let Some(granted) = policy.budget().try_retry(now) else {
-            Counters::count(&w.counters.retries_refused);
+            Counters::count(&self.counters.retries_refused);
             return None;
         };
         let mut beside = selection.beside(backend);
         beside.set_now(now);
         // Within its region: another one is farther away, not faster.
-        let other = w.balancer.leaves()[beside.leaf()].acquire(&mut beside).ok()?;
+        let other = self.balancer.leaves()[beside.leaf()].acquire(&mut beside).ok()?;
         granted.made();
-        Counters::count(&w.counters.hedges);
+        Counters::count(&self.counters.hedges);
         Some(other)
     }
 }

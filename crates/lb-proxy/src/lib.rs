@@ -11,6 +11,8 @@
 //! | `server/socket`, `framing` | its bytes are read; ambiguous framing is poisoned before the parser sees it |
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
 //! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
+//! | `gateway`, `routing`, `rules` | which of several pools a request goes to, and what its route changes |
+//! | `service` | one pool: its balancer, settings and connections |
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
 //! | `hedge` | a second try beside a slow first |
 //! | `retry` | whether and when it is tried again |
@@ -35,6 +37,7 @@ mod error;
 mod fallback;
 mod forward;
 mod framing;
+mod gateway;
 mod headers;
 mod hedge;
 mod limit;
@@ -45,7 +48,10 @@ mod rate;
 mod record;
 mod request;
 mod retry;
+mod routing;
+mod rules;
 mod server;
+mod service;
 mod settings;
 mod socket;
 mod stats;
@@ -60,10 +66,12 @@ pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
+pub use gateway::{Gateway, RouteAction, RouteSettings};
 pub use lb_geo::TrustedProxies;
 pub use limit::{RateLimitStats, RateLimiting};
 pub use proxy::{ClientAddr, Proxy};
 pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
+pub use rules::HeaderRules;
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};

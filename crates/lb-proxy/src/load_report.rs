@@ -10,7 +10,7 @@
 //! binary form, the other is not read (as in Envoy); a trailer comes after the head and replaces what that said.
 
 use crate::engine::RequestBody;
-use crate::proxy::Worker;
+use crate::service::Service;
 use crate::stats::Counters;
 use crate::timer::Watch;
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ use lb_core::{BackendState, orca};
 const TEXT: HeaderName = HeaderName::from_static("endpoint-load-metrics");
 const BINARY: HeaderName = HeaderName::from_static("endpoint-load-metrics-bin");
 
-impl<B: RequestBody> Worker<B> {
+impl<B: RequestBody> Service<B> {
     /// Takes what is meant for the proxy out of a response's head.
     #[inline]
     pub(crate) fn hear_head(

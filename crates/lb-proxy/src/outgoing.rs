@@ -4,10 +4,11 @@
 //! §9.2.2) is made anew from a copy of its head and, if it has a body, from the record of that (see `upload`).
 
 use crate::engine::{self, RequestBody};
+use crate::headers;
 use crate::request;
 use crate::upload::{Progress, ReqBody};
 use http::{HeaderValue, Request, Uri, header};
-use lb_types::BackendUrl;
+use lb_core::BackendState;
 use std::sync::Arc;
 
 pub(crate) struct Outgoing<B: RequestBody> {
@@ -21,6 +22,8 @@ pub(crate) struct Outgoing<B: RequestBody> {
     expects_continue: bool,
     /// The client's own target, once a base path was put before it.
     target: Option<Box<Uri>>,
+    /// Each backend is told its own id.
+    names_backend: bool,
 }
 
 impl<B: RequestBody> Outgoing<B> {
@@ -38,14 +41,26 @@ impl<B: RequestBody> Outgoing<B> {
             idempotent,
             expects_continue,
             target: None,
+            names_backend: false,
         };
         this.hold_for_continue();
         this
     }
 
+    /// From now on each backend is told its own id.
+    pub(crate) fn name_backend(&mut self) {
+        self.names_backend = true;
+    }
+
     /// Where it goes: base path and `Host`, as this backend wants them.
-    pub(crate) fn address(&mut self, url: &BackendUrl, preserve_host: bool) {
+    pub(crate) fn address(&mut self, backend: &BackendState, preserve_host: bool) {
+        let url = backend.url();
         let Some(request) = &mut self.request else { return };
+        if self.names_backend
+            && let Ok(id) = HeaderValue::from_str(backend.id().as_str())
+        {
+            request.headers_mut().insert(headers::X_BACKEND, id);
+        }
         let base = url.base_path();
         if !base.is_empty() && self.target.is_none() {
             // Another backend may have another.
@@ -104,6 +119,7 @@ impl<B: RequestBody> Outgoing<B> {
             idempotent: self.idempotent,
             expects_continue: false,
             target: self.target.clone(),
+            names_backend: self.names_backend,
         })
     }
 

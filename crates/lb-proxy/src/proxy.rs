@@ -1,24 +1,24 @@
 //! The proxy's handle, and what all requests of a worker share.
 
 use crate::body::ProxyBody;
-use crate::engine::Connection;
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
-use crate::fallback::Fallback;
+use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
 use crate::rate::MinRate;
+use crate::request;
+use crate::routing::{Asked, Routing, Way};
+use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use crate::upstream::Upstream;
-use crate::upstream::shared::{Shared, Upstreams};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Put this into a request's extensions to say where it came from, when the proxy runs as a service in a server of your own.
@@ -40,46 +40,48 @@ impl<B: RequestBody> Clone for Proxy<B> {
 
 impl<B: RequestBody> std::fmt::Debug for Proxy<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxy").field("settings", &self.worker.settings).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("settings", &self.worker.services[0].settings).finish_non_exhaustive()
     }
 }
 
 /// What all requests of a worker share.
 pub(crate) struct Worker<B: RequestBody> {
-    pub(crate) balancer: LoadBalancer,
-    pub(crate) settings: ProxySettings,
-    /// By the balancer's leaves.
-    upstreams: Box<[Upstream<B>]>,
-    /// Cookies that are ours and no backend's business.
-    pub(crate) cookies: Box<[Box<str>]>,
+    /// One for each pool that requests are sent to, at least one.
+    services: Box<[Arc<Service<B>>]>,
+    /// The balancers below them that give leases, each once.
+    pub(crate) leaves: Box<[Leaf<B>]>,
+    /// None where there is one service, which takes everything.
+    routing: Option<Routing>,
+    pub(crate) trusted: Option<Arc<TrustedPeers>>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
-    fallback: Option<Fallback>,
     stats: Arc<ProxyStats>,
 }
 
 impl<B: RequestBody> Worker<B> {
-    /// The way to the backends of one of the balancer's leaves.
-    #[inline]
-    pub(crate) fn upstream(&self, leaf: usize) -> &Upstream<B> {
-        &self.upstreams[leaf]
-    }
-
-    /// Closes connections to backends that have been idle for too long, were closed by them, or whose backends have left.
-    pub(crate) fn sweep(&self) {
-        for (upstream, lb) in self.upstreams.iter().zip(self.balancer.leaves()) {
-            upstream.shared.sweep(&upstream.idle, lb.pool());
+    /// Whose request it is, and where it goes.
+    fn way(
+        &self,
+        request: &mut Request<B>,
+        seen: &Seen,
+        client: &Client,
+    ) -> (Option<ClientAddress>, Result<Way<'_>, ProxyError>) {
+        if let Err(error) = request::check(request, seen) {
+            return (None, Err(error));
         }
+        let whose = client.address(request.headers());
+        let way = match &self.routing {
+            None => Ok(Way::Service(0, None)),
+            Some(routing) => routing.judge(request, whose, client),
+        };
+        (whose, way)
     }
 
     /// Are connections opened before requests ask for them?
     pub(crate) fn preconnects(&self) -> bool {
-        self.upstreams.iter().any(|u| u.shared.preconnect() > 0)
+        self.leaves.iter().any(|leaf| leaf.upstream.shared.preconnect() > 0)
     }
 }
-
-/// What the workers of a server share of their connections, by the balancer's leaves.
-pub(crate) type SharedUpstreams<B> = Vec<Arc<Shared<Connection<B>>>>;
 
 /// What a client may take its time for, and how much it may send: its listener's.
 #[derive(Clone, Debug)]
@@ -128,6 +130,13 @@ impl Client {
         Self { ip, forwarding, trust, limits }
     }
 
+    /// The scheme by which the client came, as the peer or a trusted proxy says.
+    pub(crate) fn scheme(&self, headers: &HeaderMap, whose: Option<ClientAddress>) -> HeaderValue {
+        let told =
+            self.trust.as_deref().zip(whose).and_then(|(trust, whose)| trust.tell(headers, whose).proto);
+        told.unwrap_or_else(|| self.forwarding.proto.clone())
+    }
+
     /// Whose request it is that has these headers, as they came: the peer's, unless it is a trusted proxy and says more.
     #[inline]
     pub(crate) fn address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
@@ -150,54 +159,31 @@ impl Clock for PoolClock {
 impl<B: RequestBody> Proxy<B> {
     /// A proxy to the balancer's backends.
     pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
-        let stats = Arc::default();
-        let shared = Self::share(&balancer, &settings, &stats);
-        Self::among(balancer, settings, stats, &shared)
+        Self::gateway(Gateway::new(balancer, settings))
     }
 
-    /// What its workers will share.
-    pub(crate) fn share(
-        balancer: &LoadBalancer,
-        settings: &ProxySettings,
-        stats: &ProxyStats,
-    ) -> SharedUpstreams<B> {
-        let leaves = balancer.leaves().iter().enumerate();
-        let shared = leaves.map(|(i, lb)| {
-            let s = settings.leaves.get(i).unwrap_or(settings);
-            let shared = Arc::new(Shared::new(lb.name(), &s.pooling, s.max_idle_per_backend));
-            stats.watch(Arc::downgrade(&shared) as Weak<dyn Upstreams>);
-            shared
-        });
-        shared.collect()
+    /// A proxy to several pools.
+    pub fn gateway(gateway: Gateway) -> Self {
+        let stats = Arc::default();
+        let shared = SharedLeaf::of(&gateway.targets, &stats);
+        Self::among(gateway, stats, &shared)
     }
 
     /// One of several workers.
-    pub(crate) fn among(
-        balancer: LoadBalancer,
-        settings: ProxySettings,
-        stats: Arc<ProxyStats>,
-        shared: &SharedUpstreams<B>,
-    ) -> Self {
-        let leaves = balancer.leaves();
-        let of_leaf = |(i, shared): (usize, &Arc<Shared<Connection<B>>>)| {
-            let settings = settings.leaves.get(i).unwrap_or(&settings);
-            Upstream::new(settings.clone(), &leaves[i], shared.clone())
-        };
-        let mut cookies: Vec<Box<str>> =
-            leaves.iter().filter_map(|lb| lb.session_cookie()).map(Box::from).collect();
-        cookies.sort_unstable();
-        cookies.dedup();
-        let worker = Worker {
-            upstreams: shared.iter().enumerate().map(of_leaf).collect(),
-            cookies: cookies.into(),
-            timer: Timer::new(Arc::new(PoolClock(balancer.pool().clone()))),
-            counters: stats.register(),
-            balancer,
-            fallback: settings.fallback.as_ref().map(Fallback::new),
-            settings,
-            stats,
-        };
-        Self { worker: Arc::new(worker) }
+    pub(crate) fn among(gateway: Gateway, stats: Arc<ProxyStats>, shared: &[SharedLeaf<B>]) -> Self {
+        let Gateway { targets, routes } = gateway;
+        let (balancer, settings) = &targets[0];
+        let routing = routes.map(Routing::new);
+        if let Some(routing) = &routing {
+            stats.register_routes(routing.requests());
+        }
+        let trusted = settings.trusted.clone();
+        let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
+        let counters = stats.register();
+        let leaves: Box<[_]> = shared.iter().map(Leaf::of).collect();
+        let service = |target| Arc::new(Service::new(target, &leaves, timer.clone(), counters.clone()));
+        let services = targets.into_iter().map(service).collect();
+        Self { worker: Arc::new(Worker { services, leaves, routing, trusted, timer, counters, stats }) }
     }
 
     /// The counters.
@@ -212,42 +198,50 @@ impl<B: RequestBody> Proxy<B> {
     /// Answers a request: always with a response, be it one of the proxy's own.
     pub(crate) async fn handle(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         client: &Client,
         watch: &Arc<Watch>,
     ) -> Response<ProxyBody<B>> {
-        let counters = &self.worker.counters;
-        Counters::count(&counters.requests);
+        let w = &*self.worker;
+        Counters::count(&w.counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
-        let response = match self.forward(request, &seen, client, watch).await {
-            Ok(response) => response,
-            Err(error) => {
-                watch.rest(watch.now(), client.limits.idle_timeout);
-                if error.is_amid_body() {
-                    watch.linger();
+        let (whose, way) = w.way(&mut request, &seen, client);
+        let response = match way {
+            Ok(Way::Service(service, routed)) => {
+                let service = &w.services[service];
+                let asked = Asked { whose, routed };
+                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        rest(error, client, watch);
+                        service.own_response(error, seen.json, is_head)
+                    }
+                };
+                if let Some(routed) = &asked.routed {
+                    routed.to_client(response.headers_mut());
                 }
-                self.own_response(error, seen.json, is_head)
+                response
+            }
+            Ok(Way::Answer(answer)) => {
+                watch.rest(watch.now(), client.limits.idle_timeout);
+                Response::from_parts(answer.0, ProxyBody::own(answer.1))
+            }
+            Err(error) => {
+                rest(error, client, watch);
+                w.services[0].own_response(error, seen.json, is_head)
             }
         };
-        counters.response(response.status());
+        w.counters.response(response.status());
         response
     }
+}
 
-    /// What a client is told when there is no backend's response.
-    #[cold]
-    fn own_response(&self, error: ProxyError, json: bool, is_head: bool) -> Response<ProxyBody<B>> {
-        let Worker { counters, fallback, .. } = &*self.worker;
-        counters.failure(error);
-        tracing::debug!(%error, "request failed");
-        let (parts, body) = match fallback {
-            Some(fallback) if error.is_breaker_open() => {
-                Counters::count(&counters.fallbacks);
-                fallback.response(is_head)
-            }
-            _ => error.response(json),
-        };
-        Response::from_parts(parts, ProxyBody::own(body))
+/// What comes after an answer of the proxy's own.
+fn rest(error: ProxyError, client: &Client, watch: &Arc<Watch>) {
+    watch.rest(watch.now(), client.limits.idle_timeout);
+    if error.is_amid_body() {
+        watch.linger();
     }
 }
 
@@ -276,19 +270,20 @@ mod tests {
         };
         let balancer = LoadBalancer::builder().backend(backend).build().unwrap();
         let proxy: Proxy<Empty<bytes::Bytes>> = Proxy::new(balancer, settings);
+        let service = &proxy.worker().services[0];
         for (why, is_head, status, body) in [
             (&[Exclusion::BreakerOpen, Exclusion::Unhealthy][..], false, 200, "from the cupboard"),
             (&[Exclusion::BreakerOpen], true, 200, ""),
             (&[Exclusion::Unhealthy], false, 503, "no backend is available\n"),
         ] {
-            let response = proxy.own_response(none_usable(why), false, is_head);
+            let response = service.own_response(none_usable(why), false, is_head);
             assert_eq!(response.status(), status, "{why:?}");
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 200);
             let length = if status == 200 { "17" } else { "24" };
             assert_eq!(response.headers()[header::CONTENT_LENGTH], length);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
         }
-        let response = proxy.own_response(ProxyError::Connect, false, false);
+        let response = service.own_response(ProxyError::Connect, false, false);
         assert_eq!(response.status(), 502);
         let stats = proxy.stats().snapshot();
         assert_eq!((stats.no_backend, stats.fallbacks, stats.upstream_errors), (3, 2, 1));

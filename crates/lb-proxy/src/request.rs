@@ -2,26 +2,27 @@
 
 use crate::error::ProxyError;
 use crate::headers::Seen;
-use http::{HeaderMap, Method, Uri, Version, header, request};
+use http::{HeaderMap, Method, Request, Uri, Version, header};
 use lb_types::{HeaderSource, RequestInfo};
 use std::net::IpAddr;
 
 /// RFC 9112 §3.2 and RFC 9110 §4: what the parser lets through, but two parties could read in two ways.
-pub(crate) fn check(parts: &request::Parts, seen: &Seen) -> Result<(), ProxyError> {
-    if parts.method == Method::CONNECT {
+pub(crate) fn check<B>(request: &Request<B>, seen: &Seen) -> Result<(), ProxyError> {
+    let uri = request.uri();
+    if request.method() == Method::CONNECT {
         return Err(ProxyError::Method);
     }
-    let host = host_header(&parts.headers, parts.version, seen.hosts)?;
-    if let (Some(authority), Some(host)) = (parts.uri.authority(), host)
+    let host = host_header(request.headers(), request.version(), seen.hosts)?;
+    if let (Some(authority), Some(host)) = (uri.authority(), host)
         && !authority.as_str().eq_ignore_ascii_case(host)
     {
         return Err(ProxyError::BadRequest("the request target and the Host header disagree"));
     }
-    if parts.uri.scheme().is_some_and(|s| s != &http::uri::Scheme::HTTP) {
+    if uri.scheme().is_some_and(|s| s != &http::uri::Scheme::HTTP) {
         return Err(ProxyError::BadRequest("the scheme of the request target is not http"));
     }
-    let target = parts.uri.path_and_query().map_or("/", |t| t.as_str());
-    let asterisk = target == "*" && parts.method == Method::OPTIONS;
+    let target = uri.path_and_query().map_or("/", |t| t.as_str());
+    let asterisk = target == "*" && request.method() == Method::OPTIONS;
     if !target.starts_with('/') && !asterisk {
         return Err(ProxyError::BadRequest("the request target is not a path"));
     }
@@ -107,17 +108,18 @@ impl HeaderSource for Headers<'_> {
 
 /// What the balancer sees of a request.
 pub(crate) fn info<'a>(
-    parts: &'a request::Parts,
+    method: &'a Method,
+    uri: &'a Uri,
     headers: &'a Headers<'a>,
     client_ip: Option<IpAddr>,
 ) -> RequestInfo<'a> {
-    let host = parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let host = headers.0.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     RequestInfo {
         client_ip,
-        method: parts.method.as_str(),
+        method: method.as_str(),
         host: without_port(host),
-        path: parts.uri.path(),
-        query: parts.uri.query(),
+        path: uri.path(),
+        query: uri.query(),
         headers,
     }
 }
@@ -150,16 +152,16 @@ pub(crate) fn target(uri: &Uri, base_path: &str) -> Uri {
 mod tests {
     use super::*;
 
-    fn check(parts: &request::Parts) -> Result<(), ProxyError> {
-        super::check(parts, &Seen::of(&parts.headers))
+    fn check(request: &Request<()>) -> Result<(), ProxyError> {
+        super::check(request, &Seen::of(request.headers()))
     }
 
-    fn parts(target: &str, hosts: &[&str], version: Version) -> request::Parts {
+    fn parts(target: &str, hosts: &[&str], version: Version) -> Request<()> {
         let mut r = http::Request::builder().uri(target).version(version);
         for h in hosts {
             r = r.header("host", *h);
         }
-        r.body(()).unwrap().into_parts().0
+        r.body(()).unwrap()
     }
 
     #[test]

@@ -74,6 +74,8 @@ counters! {
     rate_limited,
     /// Requests whose body was longer than the listener takes.
     bodies_too_large,
+    /// Requests that no route takes.
+    no_route,
     /// Requests that no backend was usable for.
     no_backend,
     /// Those of them that got the breaker's fallback response.
@@ -112,6 +114,7 @@ impl Counters {
         Self::count(match error {
             ProxyError::ClientTimeout => &self.client_timeouts,
             ProxyError::BodyTooLarge => &self.bodies_too_large,
+            ProxyError::NoRoute => &self.no_route,
             ProxyError::NoBackend(_) => &self.no_backend,
             ProxyError::Timeout | ProxyError::ConnectTimeout => &self.upstream_timeouts,
             e if e.side() == Side::Client => &self.client_errors,
@@ -142,6 +145,8 @@ impl Counters {
 pub struct ProxyStats {
     counters: Mutex<Vec<Arc<Counters>>>,
     upstreams: Mutex<Vec<Weak<dyn Upstreams>>>,
+    /// Of each worker, requests by route.
+    routes: Mutex<Vec<Arc<[AtomicU64]>>>,
 }
 
 impl std::fmt::Debug for ProxyStats {
@@ -160,6 +165,19 @@ impl ProxyStats {
         let c = Arc::new(Counters::default());
         lock(&self.counters).push(c.clone());
         c
+    }
+
+    /// A worker's count of requests, by route.
+    pub(crate) fn register_routes(&self, requests: Arc<[AtomicU64]>) {
+        lock(&self.routes).push(requests);
+    }
+
+    /// How many requests each route had, in the routes' order; empty without routes. O(routes × workers).
+    pub fn route_requests(&self) -> Vec<u64> {
+        let workers = lock(&self.routes);
+        let routes = workers.first().map_or(0, |first| first.len());
+        let of = |route: usize| workers.iter().filter_map(|w| w.get(route)).map(|n| n.load(Relaxed)).sum();
+        (0..routes).map(of).collect()
     }
 
     /// A pool's connections.

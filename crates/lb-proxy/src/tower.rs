@@ -18,7 +18,7 @@ impl<B: RequestBody> Proxy<B> {
     /// request's extensions; it is looked up among the trusted proxies, if there are any. Must be called within a tokio runtime.
     pub async fn call(&self, request: Request<B>) -> Response<ProxyBody<B>> {
         let ip = request.extensions().get::<ClientAddr>().map(|a| a.0.ip());
-        let trusted = self.worker().settings.trusted.as_ref();
+        let trusted = self.worker().trusted.as_ref();
         let limits = ClientLimits::timeouts(BODY_TIMEOUT, Duration::MAX);
         let client = Client::new(ip, trusted, limits.into());
         let watch = self.worker().timer.watch(false);

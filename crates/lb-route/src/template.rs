@@ -192,6 +192,15 @@ impl Template {
         .map(Self)
     }
 
+    /// The text, if it has no variables.
+    pub fn as_literal(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The text for one request.
     pub fn expand(&self, values: &Values<'_>) -> String {
         let mut out = String::new();

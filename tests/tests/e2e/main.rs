@@ -34,6 +34,7 @@ mod retry;
 mod retry_bodies;
 mod retry_limits;
 mod retry_status;
+mod routes;
 mod run_cli;
 mod sessions;
 mod sessions_shared;

@@ -7,16 +7,17 @@ use crate::failure::Failure;
 use crate::style::Style;
 use serde_json::Value;
 
-/// Prints each pool's table; exit code 1 if the pool that is asked for, or that requests come to, has no usable backend.
+/// Prints each pool's table; exit code 1 if the pool that is asked for, or one that requests come to, has no usable backend.
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
     let admin = Admin::new(args.admin.admin);
-    let (names, entry) = match &args.pool {
-        Some(name) => (vec![name.clone()], None),
+    let (names, entries) = match &args.pool {
+        Some(name) => (vec![name.clone()], vec![]),
         None => {
             let answer = admin.ask("GET", "/api/v1/pools", None)?;
             let pools = answer["pools"].as_array().into_iter().flatten();
             let names: Vec<_> = pools.map(|p| text(p, "name").to_owned()).collect();
-            (names, answer["entry"].as_str().map(str::to_owned))
+            let entries = answer["entries"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            (names, entries.map(str::to_owned).collect::<Vec<_>>())
         }
     };
     let pools: Vec<Value> = names
@@ -30,8 +31,8 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
         let tables: Vec<String> = pools.iter().map(|p| table(p, style)).collect();
         say(&tables.join("\n\n"))?;
     }
-    // As for readiness: of a region's pool that is down the others take over.
-    let counts = |pool: &Value| entry.as_ref().is_none_or(|entry| entry == text(pool, "name"));
+    // Of a region's pool that is down the others take over.
+    let counts = |pool: &Value| entries.is_empty() || entries.iter().any(|name| name == text(pool, "name"));
     if pools.iter().all(|p| !counts(p) || p["usable"] == true) { Ok(()) } else { Err(Failure::Said(1)) }
 }
 

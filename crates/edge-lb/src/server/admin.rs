@@ -17,6 +17,8 @@ pub(super) struct Sources {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) stores: Stores,
     pub(super) geography: Arc<Geography>,
+    /// The routes' names.
+    pub(super) routes: Vec<String>,
     /// Rate limits, by pool.
     pub(super) limits: Vec<(String, Arc<RateLimiting>)>,
 }
@@ -32,17 +34,18 @@ impl Admin {
     pub(super) fn bind(
         address: SocketAddr,
         pools: &BTreeMap<String, LoadBalancer>,
-        entry: &str,
+        entries: &[LoadBalancer],
         sources: Sources,
     ) -> Result<Self, AssembleError> {
         let (ready, is_ready) = watch::channel(false);
-        let Sources { stats, stores, geography, limits } = sources;
+        let Sources { stats, stores, geography, limits, routes } = sources;
         let asked = geography.clone();
         let state = AdminState::new(pools.clone(), is_ready)
             .geo(move || geography.detector().ok().cloned())
-            .entry(entry)
+            .entries(entries.iter().map(|lb| lb.name().to_owned()))
             .metrics_from(move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
+                metrics::routes(&routes, &stats.route_requests(), out);
                 metrics::upstreams(&stats.upstreams(), out);
                 stores.metrics(out);
                 limits.iter().for_each(|(pool, limit)| metrics::rate_limit(pool, &limit.stats(), out));

@@ -14,8 +14,9 @@ pub enum AssembleError {
         /// The name.
         pool: String,
     },
-    /// A pool that no request would come to: it is neither the entry nor one of the entry's regions.
-    #[error("no request comes to pool \"{pool}\": several pools need routes, which are not built yet")]
+    /// A pool that no request would come to: no route leads to it (without routes: it is not the entry), and it is no region of one to
+    /// which requests come.
+    #[error("no request comes to pool \"{pool}\": several pools need routes")]
     UnusedPool {
         /// The pool's name.
         pool: String,
@@ -58,6 +59,21 @@ pub enum AssembleError {
         /// Which setting, and why.
         #[source]
         error: lb_types::SettingsError,
+    },
+    /// A route is set wrong.
+    #[error("route \"{route}\", {error}")]
+    Route {
+        /// The route's name; empty if it is about all of them.
+        route: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// A route does what this version does not know.
+    #[error("route \"{route}\": what it does is not built yet")]
+    RouteKind {
+        /// The route's name.
+        route: String,
     },
     /// A kind of geography database that this version does not know.
     #[error("geo.database: this kind of database is not built yet")]

@@ -42,6 +42,7 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
         ("edge_lb_http_hedges_total", "Times a second try was made beside a slow first one.", s.hedges),
         ("edge_lb_http_hedges_won_total", "Times such a second try gave the response.", s.hedges_won),
+        ("edge_lb_http_no_route_total", "Requests that no route takes.", s.no_route),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
         ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),
         (
@@ -78,6 +79,17 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
     ];
     out.counters(&[], counters);
+}
+
+/// How many routes have a line of their own: more are no use to anybody who looks.
+const ROUTES_MAX: usize = 1_000;
+
+/// How many requests each route took; of the first [`ROUTES_MAX`].
+pub(super) fn routes(names: &[String], requests: &[u64], out: &mut MetricsWriter) {
+    for (name, n) in names.iter().zip(requests).take(ROUTES_MAX) {
+        let help = "Requests that took the route, of the first 1000.";
+        out.counter("edge_lb_route_requests_total", help, &[("route", name)], *n);
+    }
 }
 
 /// What a pool's rate limit did.

@@ -14,6 +14,7 @@ mod geo;
 mod log;
 mod metrics;
 mod pool;
+mod routes;
 mod running;
 mod stores;
 
@@ -39,8 +40,8 @@ use stores::Stores;
 /// A server whose addresses are taken, at rest.
 #[derive(Debug)]
 pub struct Assembled {
-    /// The pool that requests go to.
-    entry: LoadBalancer,
+    /// The balancers that requests go to, none of them below another.
+    entries: Vec<LoadBalancer>,
     /// All pools, by name.
     pools: BTreeMap<String, LoadBalancer>,
     stores: Stores,
@@ -94,34 +95,38 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         settings.leaves = leaves;
         built.insert(name, (balancer, settings));
     }
-    let Some((balancer, proxy)) = built.get(&entry).cloned() else {
-        return Err(AssembleError::NoPool { pool: entry });
+    built.values_mut().for_each(|(_, settings)| settings.trusted.clone_from(&trusted));
+    let route_names: Vec<String> = config.routes.iter().map(|r| r.name.clone()).collect();
+    let gateway = routes::gateway(&entry, config.routes, &built, &common)?;
+    let route_limits =
+        gateway.routes().filter_map(|r| Some((format!("route.{}", r.name), r.rate_limit.clone()?)));
+    let route_limits: Vec<_> = route_limits.collect();
+    let is_below = |lb: &LoadBalancer| {
+        let above = |top: &LoadBalancer| !top.is_same(lb) && top.leaves().iter().any(|leaf| leaf.is_same(lb));
+        gateway.balancers().any(above)
     };
-    let is_used = |name: &String| *name == entry || balancer.leaves().iter().any(|leaf| leaf.name() == name);
-    if let Some(unused) = built.keys().find(|name| !is_used(name)) {
+    let entries: Vec<LoadBalancer> = gateway.balancers().filter(|lb| !is_below(lb)).cloned().collect();
+    let is_used = |lb: &LoadBalancer| is_below(lb) || entries.iter().any(|entry| entry.is_same(lb));
+    if let Some((unused, _)) = built.iter().find(|(_, (lb, _))| !is_used(lb)) {
         return Err(AssembleError::UnusedPool { pool: unused.clone() });
     }
-    let proxy = ProxySettings { trusted, ..proxy };
     let limit = |(name, (_, s)): (&String, &(LoadBalancer, ProxySettings))| {
         Some((name.clone(), s.rate_limit.clone()?))
     };
-    let limits = built.iter().filter_map(limit).collect();
+    let limits = built.iter().filter_map(limit).chain(route_limits).collect();
     let pools: BTreeMap<_, _> = built.into_iter().map(|(name, (lb, _))| (name, lb)).collect();
     let workers = workers.unwrap_or_else(available_workers);
-    let server = Server::bind(
-        listeners.into_iter().map(listener).collect::<Result<_, _>>()?,
-        workers,
-        balancer.clone(),
-        proxy,
-    )?;
+    let listeners = listeners.into_iter().map(listener).collect::<Result<_, _>>()?;
+    let server = Server::bind_gateway(listeners, workers, gateway)?;
     let sources = admin::Sources {
         stats: server.stats(),
         stores: stores.clone(),
         geography: geography.clone(),
         limits,
+        routes: route_names,
     };
-    let admin = admin.map(|a| Admin::bind(a.address, &pools, &entry, sources)).transpose()?;
-    Ok(Assembled { entry: balancer, pools, stores, geography, server, admin, grace: shutdown_grace })
+    let admin = admin.map(|a| Admin::bind(a.address, &pools, &entries, sources)).transpose()?;
+    Ok(Assembled { entries, pools, stores, geography, server, admin, grace: shutdown_grace })
 }
 
 /// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.

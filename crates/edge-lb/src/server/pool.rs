@@ -52,7 +52,8 @@ pub(super) fn proxy_settings(
     })
 }
 
-fn rate_limit(
+/// A limit of this name.
+pub(super) fn rate_limit(
     name: &str,
     limiting: &Limiting,
     common: &Common<'_>,

@@ -25,7 +25,7 @@ pub struct Running {
     // In the order in which they end.
     server: RunningServer,
     admin: Option<RunningAdmin>,
-    background: RunningBalancer,
+    background: Vec<RunningBalancer>,
     _tasks: Vec<Task>,
 }
 
@@ -41,7 +41,7 @@ impl Drop for Task {
 
 impl Running {
     pub(super) fn start(assembled: Assembled) -> Result<Self, AssembleError> {
-        let Assembled { entry, pools, stores, geography, server, admin, grace } = assembled;
+        let Assembled { entries, pools, stores, geography, server, admin, grace } = assembled;
         let addresses = server.addresses().to_vec();
         let admin_address = admin.as_ref().map(Admin::address);
         let stats = server.stats();
@@ -49,8 +49,8 @@ impl Running {
             log::health(balancer);
             log::faults(balancer);
         }
-        // The others are its regions'.
-        let background = entry.start()?;
+        // The others are regions of these.
+        let background = entries.iter().map(LoadBalancer::start).collect::<Result<_, _>>()?;
         let watches = pools.values().filter_map(log::discovery);
         let mut tasks: Vec<_> = watches.map(|watch| Task(tokio::spawn(watch))).collect();
         tasks.push(Task(tokio::spawn(stores.probe())));
@@ -88,7 +88,9 @@ impl Running {
             admin.not_ready();
         }
         let report = self.server.shutdown(self.grace).await;
-        self.background.shutdown().await;
+        for balancer in self.background {
+            balancer.shutdown().await;
+        }
         if let Some(admin) = self.admin {
             admin.shutdown().await;
         }

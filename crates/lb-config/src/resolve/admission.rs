@@ -43,7 +43,7 @@ pub(super) fn door(r: &Reader<'_>, pool: &mut Pool, known: &Known<'_>) {
         settings
     });
     pool.rate_limit =
-        r.field("rate_limit").table().and_then(|t| rate_limit(&t, known).filter(|_| t.enabled()));
+        r.field("rate_limit").table().and_then(|t| rate_limit(&t, known, false).filter(|_| t.enabled()));
     set(&mut pool.selection_timeout, r.field("selection_timeout").duration_within(Duration::ZERO..=HOUR));
 }
 
@@ -164,7 +164,8 @@ fn adaptive(r: &Reader<'_>) -> AdaptiveConcurrency {
     a
 }
 
-fn rate_limit(r: &Reader<'_>, known: &Known<'_>) -> Option<Limiting> {
+/// A pool's limit, or a route's.
+pub(super) fn rate_limit(r: &Reader<'_>, known: &Known<'_>, of_route: bool) -> Option<Limiting> {
     let limit = r.field("limit").required().integer(1..=1_000_000_000u64);
     let window = r.field("window").required().duration_within(MS..=DAY);
     let mut s = RateLimit::new(limit.unwrap_or(1), window.unwrap_or(DAY));
@@ -172,8 +173,8 @@ fn rate_limit(r: &Reader<'_>, known: &Known<'_>) -> Option<Limiting> {
     let key = r.field("key");
     if let Some(text) = key.text() {
         match LimitKey::parse(text) {
-            Some(LimitKey::Route) => {
-                key.error("`key` = \"route\" needs routes, which are not built yet")
+            Some(LimitKey::Route) if !of_route => {
+                key.error("`key` = \"route\" is for the limit of a route")
                     .help("use \"service\": one limit for all of the pool");
             }
             Some(found) => s.key = found,

@@ -23,6 +23,7 @@ mod proxies;
 mod region;
 mod response;
 mod retry;
+mod route;
 mod session;
 mod store;
 mod tree;
@@ -132,7 +133,8 @@ fn pools(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config: &mut Config
         check_name("pool", name, pool, sink);
         config.pools.insert((*name).to_owned(), pool::pool(name, pool, known));
     }
-    config.entry = tree::entry(&named, config, sink);
+    let routed = route::routes(r, sink, known, config);
+    config.entry = tree::entry(&named, config, routed, sink);
 }
 
 /// The stores; their names, right or wrong.
@@ -151,7 +153,7 @@ fn stores<'a>(r: &Reader<'a>, sink: &Sink<'_>, secrets: &Secrets<'_>, config: &m
     named.into_iter().map(|(name, _)| name).collect()
 }
 
-/// A pool's or store's name stands in metrics, log lines and the admin API's paths.
+/// A pool's, route's or store's name stands in metrics, log lines and the admin API's paths.
 fn check_name(what: &str, name: &str, r: &Reader<'_>, sink: &Sink<'_>) {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !(1..=64).contains(&name.len()) || !name.chars().all(good) || name.starts_with(['.', '-']) {

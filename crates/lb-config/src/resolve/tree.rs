@@ -1,14 +1,29 @@
-//! What must hold among pools: one takes the clients' requests, and those that it names as regional ones stand below it.
+//! What must hold among pools: routes lead to them, or without routes one takes all requests; and those that they name as regional ones
+//! stand below them.
 
-use crate::config::Config;
+use crate::config::{Config, Route, RouteAction};
 use crate::diagnostic::Sink;
 use crate::node::shorten;
 use crate::reader::Reader;
 use crate::schema;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// The pool that requests go to.
-pub(super) fn entry(named: &[(&str, Reader<'_>)], config: &Config, sink: &Sink<'_>) -> String {
+/// Are there routes?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routed {
+    No,
+    /// There are, and some of them are wrong: nobody knows which pools they lead to.
+    Wrong,
+    Known,
+}
+
+/// The pool that all requests go to; with routes there is none such.
+pub(super) fn entry(
+    named: &[(&str, Reader<'_>)],
+    config: &Config,
+    routed: Routed,
+    sink: &Sink<'_>,
+) -> String {
     let aware = |name: &str| config.pools.get(name).is_some_and(|p| p.regional.is_some());
     // Each regional pool, with the pool above it and its region there.
     let mut below: HashMap<&str, (&str, &str)> = HashMap::new();
@@ -42,16 +57,38 @@ pub(super) fn entry(named: &[(&str, Reader<'_>)], config: &Config, sink: &Sink<'
             belongs_above(r, above);
         }
     }
+    if routed != Routed::No {
+        if routed == Routed::Known {
+            unreached(named, |name| below.contains_key(name), config, sink);
+        }
+        return String::new();
+    }
     let mut entries = named.iter().filter(|(name, _)| !below.contains_key(name));
     let Some((entry, _)) = entries.next() else { return String::new() };
     for (name, r) in entries {
-        let message = format!(
-            "pool `{}` is one too many: several pools need routes, which are not built yet",
-            shorten(name)
-        );
-        sink.error(r.span, message).help(format!("keep one pool; `{}` comes first", shorten(entry)));
+        let message = format!("pool `{}` is one too many: several pools need routes", shorten(name));
+        sink.error(r.span, message)
+            .help(format!("add [[routes]], or keep one pool; `{}` comes first", shorten(entry)));
     }
     (*entry).to_owned()
+}
+
+/// Records each pool that no route leads to, unless it stands below another.
+fn unreached(
+    named: &[(&str, Reader<'_>)],
+    is_below: impl Fn(&str) -> bool,
+    config: &Config,
+    sink: &Sink<'_>,
+) {
+    let pool = |r: &'_ Route| match &r.action {
+        RouteAction::Pool(pool) => Some(pool.clone()),
+        _ => None,
+    };
+    let led_to: HashSet<String> = config.routes.iter().filter_map(pool).collect();
+    for (name, r) in named.iter().filter(|(name, _)| !is_below(name) && !led_to.contains(*name)) {
+        let message = format!("no request comes to pool `{}`: no route leads to it", shorten(name));
+        sink.error(r.span, message).help("remove it, or add a route with it");
+    }
 }
 
 /// Records what a regional pool has and only the pool above it can keep.

@@ -199,7 +199,7 @@ pub(super) static ADAPTIVE_CONCURRENCY: Section = Section {
 
 pub(super) static RATE_LIMIT: Section = Section {
     path: "pools.NAME.rate_limit",
-    doc: "How many requests may come in: beyond it they are answered 429 with `Retry-After`. See [admission](admission.md). When absent: \
+    doc: "Of a pool, or of a route with the same keys. How many requests may come in: beyond it they are answered 429 with `Retry-After`. See [admission](admission.md). When absent: \
           there is no limit.",
     keys: &[
         Key::built(
@@ -232,10 +232,10 @@ pub(super) static RATE_LIMIT: Section = Section {
         ),
         Key::built(
             "key",
-            "`client-ip`, `header:NAME` or `service`",
+            "`client-ip`, `header:NAME`, `service` or `route`",
             Value("\"client-ip\""),
             change(LIMIT, "limit = 10\nwindow = \"1s\"\nkey = \"service\""),
-            "Who has a limit of his own. `service`: one for all. Requests without the header share one.",
+            "Who has a limit of his own. `service`, and `route` in a route: one for all. Requests without the header share one.",
         ),
         Key::built(
             "ipv4_prefix",

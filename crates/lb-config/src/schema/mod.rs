@@ -16,6 +16,7 @@ mod pooling;
 mod proof;
 mod response;
 mod retry;
+mod route;
 mod session;
 mod store;
 mod top;

@@ -4,6 +4,7 @@ use super::Default::{Required, Text, Value};
 use super::geo::GEO;
 use super::pool::POOL;
 use super::proof::*;
+use super::route::ROUTE;
 use super::store::STORE;
 use super::{Key, Kind, Section};
 
@@ -17,7 +18,13 @@ pub static ROOT: Section = Section {
             "pools",
             Kind::Named(&POOL),
             Required,
-            "The backends, in pools with a name each. One pool, or one of `geo-aware` and those that it names, until routes are built.",
+            "The backends, in pools with a name each. Each must be reached: by a route, or as the region of one that is; without routes there is one.",
+        ),
+        Key::section(
+            "routes",
+            Kind::List(&ROUTE),
+            Text("one pool takes everything"),
+            "Which pool a request goes to.",
         ),
         Key::section("stores", Kind::Named(&STORE), NONE, "Where state is shared, for `storage` to name."),
         Key::section("geo", Kind::Table(&GEO), Text("as below"), "How clients' places are found."),
@@ -59,7 +66,6 @@ pub static ROOT: Section = Section {
             Text("`info`, as text"),
             "The program's own log, on standard error.",
         ),
-        Key::planned("routes", ROUTING),
         Key::planned("splits", ROUTING),
         Key::planned("debug_headers", ROUTING),
         Key::planned("access_log", VIEW),

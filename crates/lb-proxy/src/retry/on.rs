@@ -42,6 +42,8 @@ impl Failure {
             ProxyError::Reset | ProxyError::BadResponse => Some(Self::Reset),
             ProxyError::Timeout => Some(Self::Timeout),
             ProxyError::BadRequest(_)
+            | ProxyError::Path(_)
+            | ProxyError::NoRoute
             | ProxyError::Method
             | ProxyError::ClientTimeout
             | ProxyError::BodyTooLarge

@@ -7,7 +7,9 @@ mod per_ip;
 mod socket;
 mod worker;
 
+use crate::gateway::Gateway;
 use crate::proxy::Proxy;
+use crate::service::SharedLeaf;
 use crate::settings::{ListenAddress, ListenerSettings, ProxySettings};
 use crate::stats::ProxyStats;
 use crate::upstream::preconnect::Part;
@@ -53,8 +55,7 @@ pub struct Server {
     bound: Vec<Bound>,
     addresses: Vec<ListenAddress>,
     workers: usize,
-    balancer: LoadBalancer,
-    settings: ProxySettings,
+    gateway: Gateway,
     stats: Arc<ProxyStats>,
 }
 
@@ -79,6 +80,18 @@ impl Server {
         balancer: LoadBalancer,
         settings: ProxySettings,
     ) -> Result<Self, ServeError> {
+        Self::bind_gateway(listeners, workers, Gateway::new(balancer, settings))
+    }
+
+    /// The same for several pools, and the routes to them.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_gateway(
+        listeners: Vec<ListenerSettings>,
+        workers: usize,
+        gateway: Gateway,
+    ) -> Result<Self, ServeError> {
         if listeners.is_empty() {
             return Err(ServeError::NoListeners);
         }
@@ -86,7 +99,7 @@ impl Server {
         let bound: Vec<Bound> =
             listeners.into_iter().map(|l| Bound::bind(l, workers)).collect::<Result<_, _>>()?;
         let addresses = bound.iter().map(|b| b.address.clone()).collect();
-        Ok(Self { bound, addresses, workers, balancer, settings, stats: Arc::default() })
+        Ok(Self { bound, addresses, workers, gateway, stats: Arc::default() })
     }
 
     /// The addresses in force: free ports that were taken for port 0 have their numbers.
@@ -108,13 +121,11 @@ impl Server {
         let (alive, ended) = mpsc::channel::<usize>(self.workers);
         let mut threads = vec![];
         let mut bound = self.bound;
-        let shared = Proxy::share(&self.balancer, &self.settings, &self.stats);
+        let shared = SharedLeaf::of(&self.gateway.targets, &self.stats);
         let workers = u32::try_from(self.workers).unwrap_or(u32::MAX);
         for index in 0..self.workers {
             let sockets = bound.iter_mut().filter_map(Bound::next_worker).collect();
-            let (balancer, settings, stats) =
-                (self.balancer.clone(), self.settings.clone(), self.stats.clone());
-            let proxy = Proxy::among(balancer, settings, stats, &shared);
+            let proxy = Proxy::among(self.gateway.clone(), self.stats.clone(), &shared);
             let part = Part { index: u32::try_from(index).unwrap_or(u32::MAX), workers };
             let worker = worker::Worker { sockets, proxy, stage: stage.subscribe(), part };
             let alive = alive.clone();

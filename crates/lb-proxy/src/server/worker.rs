@@ -6,6 +6,7 @@ use super::awake::Awake;
 use super::connection::{self, Context};
 use super::listener::{Listener, WorkerSocket};
 use crate::proxy::{Client, ClientLimits, PoolClock, Proxy};
+use crate::service::Leaf;
 use crate::stats::Counters;
 use crate::upstream::preconnect::{self, Part};
 use hyper::body::Incoming;
@@ -79,7 +80,8 @@ impl Worker {
             })
             .collect();
         tasks.push(tokio::spawn(sweep(proxy.clone())));
-        tasks.extend(proxy.worker().balancer.leaves().iter().filter_map(|lb| {
+        tasks.extend(proxy.worker().leaves.iter().filter_map(|leaf| {
+            let lb = &leaf.balancer;
             let (delay, pool) = (lb.loop_delay()?.clone(), lb.pool().clone());
             Some(tokio::spawn(async move {
                 delay.measure(&PoolClock(pool), LOOP_LOOK).await;
@@ -117,14 +119,14 @@ async fn wait_for(stage: &mut watch::Receiver<Stage>, at_least: Stage) {
 async fn sweep(proxy: Proxy<Incoming>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        proxy.worker().sweep();
+        proxy.worker().leaves.iter().for_each(Leaf::sweep);
     }
 }
 
 async fn accept(listener: Listener, socket: WorkerSocket, context: Arc<Context>, open: Arc<Open>) {
     let limits = Arc::new(ClientLimits::of(&socket.settings));
     let worker = context.proxy.worker();
-    let trusted = worker.settings.trusted.as_ref();
+    let trusted = worker.trusted.as_ref();
     loop {
         let (stream, ip) = match listener.accept().await {
             Ok(accepted) => accepted,

@@ -7,6 +7,7 @@
 use super::Upstream;
 use crate::engine::RequestBody;
 use crate::proxy::Proxy;
+use crate::service::Leaf;
 use lb_core::BackendState;
 use lb_types::Nanos;
 use std::collections::HashMap;
@@ -71,7 +72,7 @@ pub(crate) async fn keep<B: RequestBody>(proxy: Proxy<B>, part: Part) {
                 this.busy = true;
                 let proxy = proxy.clone();
                 under_way.spawn(async move {
-                    let upstream = proxy.worker().upstream(leaf);
+                    let upstream = &proxy.worker().leaves[leaf].upstream;
                     (leaf, backend.uid(), fill(&proxy, upstream, &backend, part).await)
                 });
             }
@@ -97,10 +98,9 @@ pub(crate) async fn keep<B: RequestBody>(proxy: Proxy<B>, part: Part) {
 fn missing<B: RequestBody>(proxy: &Proxy<B>, part: Part) -> Vec<(usize, Arc<BackendState>)> {
     let w = proxy.worker();
     let mut missing = vec![];
-    for (leaf, lb) in w.balancer.leaves().iter().enumerate() {
-        let upstream = w.upstream(leaf);
+    for (leaf, Leaf { balancer, upstream }) in w.leaves.iter().enumerate() {
         if upstream.shared.preconnect() > 0 {
-            let snapshot = lb.pool().snapshot();
+            let snapshot = balancer.pool().snapshot();
             let short = snapshot.usable().filter(|m| is_short(upstream, m.state(), part));
             missing.extend(short.map(|m| (leaf, m.state().clone())));
         }

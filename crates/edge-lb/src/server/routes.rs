@@ -1,0 +1,118 @@
+//! From the configuration's routes to the proxy's.
+
+use super::AssembleError;
+use super::pool::{self, Common};
+use http::HeaderName;
+use lb_balancer::LoadBalancer;
+use lb_config::{HeaderChanges, PathRewrite, Route, RouteAction};
+use lb_proxy::{Gateway, HeaderRules, ProxySettings, RouteSettings};
+use lb_route::{Rewrite, Router, Template};
+use std::collections::{BTreeMap, HashSet};
+
+/// The pools that requests are sent to, and how they are found.
+pub(super) fn gateway(
+    entry: &str,
+    routes: Vec<Route>,
+    built: &BTreeMap<String, (LoadBalancer, ProxySettings)>,
+    common: &Common<'_>,
+) -> Result<Gateway, AssembleError> {
+    let target = |name: &str| {
+        let missing = || AssembleError::NoPool { pool: name.to_owned() };
+        built.get(name).cloned().ok_or_else(missing)
+    };
+    if routes.is_empty() {
+        let (balancer, settings) = target(entry)?;
+        return Ok(Gateway::new(balancer, settings));
+    }
+    let conditions: Vec<_> = routes.iter().map(|r| r.conditions.clone()).collect();
+    let router = Router::build(&conditions).map_err(|e| {
+        let name = routes.get(e.route).map(|r| r.name.clone()).unwrap_or_default();
+        AssembleError::Route { route: name, error: e.error }
+    })?;
+    let mut names = HashSet::new();
+    let led_to = routes.iter().filter_map(|r| match &r.action {
+        RouteAction::Pool(pool) => Some(pool.clone()),
+        _ => None,
+    });
+    let pools: Vec<_> = led_to.filter(|name| names.insert(name.clone())).collect();
+    let mut targets = pools.iter().map(|name| target(name)).collect::<Result<Vec<_>, _>>()?;
+    if targets.is_empty() {
+        // Nothing is forwarded. A proxy has a pool all the same.
+        targets.extend(built.values().next().cloned());
+    }
+    let settings = routes.into_iter().enumerate().map(|(i, route)| {
+        let name = route.name.clone();
+        let wrong = |error| AssembleError::Route { route: name.clone(), error };
+        settings(route, router.parameters(i), &targets, common, &wrong)
+    });
+    let settings = settings.collect::<Result<_, _>>()?;
+    Gateway::routed(targets, router, settings)
+        .map_err(|error| AssembleError::Route { route: String::new(), error })
+}
+
+fn settings(
+    route: Route,
+    parameters: &[Box<str>],
+    targets: &[(LoadBalancer, ProxySettings)],
+    common: &Common<'_>,
+    wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
+) -> Result<RouteSettings, AssembleError> {
+    let mut priority = None;
+    let action = match route.action {
+        RouteAction::Pool(pool) => {
+            if let Some(level) = &route.priority {
+                let queue = targets.iter().find(|(lb, _)| lb.name() == pool).and_then(|(lb, _)| lb.queue());
+                let named = queue.and_then(|q| q.settings().level_named(level));
+                let must = "must be a level of the pool's queue";
+                let error = || wrong(lb_types::SettingsError::new("priority", level, must));
+                priority = Some(named.ok_or_else(error)?);
+            }
+            lb_proxy::RouteAction::Pool(pool)
+        }
+        RouteAction::Redirect { status, location } => lb_proxy::RouteAction::Redirect { status, location },
+        RouteAction::Respond(response) => lb_proxy::RouteAction::Respond(response),
+        _ => return Err(AssembleError::RouteKind { route: route.name }),
+    };
+    let rewrite = match route.rewrite {
+        None => None,
+        Some(PathRewrite::StripPrefix) => Some(Rewrite::strip_prefix()),
+        Some(PathRewrite::ReplacePrefix(with)) => Some(Rewrite::replace_prefix(&with).map_err(wrong)?),
+        Some(PathRewrite::Regex { regex, with }) => Some(Rewrite::regex(&regex, &with).map_err(wrong)?),
+        Some(PathRewrite::Path(path)) => {
+            let bad = |e: lb_route::TemplateError| {
+                wrong(lb_types::SettingsError::new("path", &path, e.to_string()))
+            };
+            Some(Rewrite::path(&path, parameters).map_err(bad)?)
+        }
+        Some(_) => return Err(AssembleError::RouteKind { route: route.name }),
+    };
+    let limit = route.rate_limit.as_ref();
+    let limit = limit.map(|l| pool::rate_limit(&format!("route.{}", route.name), l, common)).transpose()?;
+    let mut settings = RouteSettings::new(route.name, action);
+    settings.rewrite = rewrite;
+    settings.request_headers = rules(route.request_headers, wrong)?;
+    settings.response_headers = rules(route.response_headers, wrong)?;
+    settings.total_timeout = route.total_timeout;
+    settings.rate_limit = limit;
+    settings.priority = priority;
+    settings.max_body_bytes = route.max_body;
+    settings.service_headers = route.service_headers;
+    Ok(settings)
+}
+
+fn rules(
+    changes: HeaderChanges,
+    wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
+) -> Result<HeaderRules, AssembleError> {
+    let name = |text: &str| -> Result<HeaderName, AssembleError> {
+        let no_name = |_| wrong(lb_types::SettingsError::new("headers", text, "must be a header's name"));
+        text.parse().map_err(no_name)
+    };
+    let named = |list: Vec<(String, Template)>| -> Result<Vec<_>, AssembleError> {
+        list.into_iter().map(|(text, value)| Ok((name(&text)?, value))).collect()
+    };
+    let mut rules = HeaderRules::default();
+    (rules.set, rules.add) = (named(changes.set)?, named(changes.add)?);
+    rules.remove = changes.remove.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
+    Ok(rules)
+}

@@ -1,0 +1,152 @@
+//! What a proxy with several pools is told: the pools, and the routes to them.
+//!
+//! A [`Gateway`] without routes has one pool, which takes everything. With routes a request takes the first that fits (`lb-route` decides);
+//! what fits none is answered 404. A pool is named by its balancer's name.
+
+use crate::limit::RateLimiting;
+use crate::rules::HeaderRules;
+use crate::service::Target;
+use crate::settings::ProxySettings;
+use lb_admission::Priority;
+use lb_balancer::LoadBalancer;
+use lb_route::{Rewrite, Router, Template};
+use lb_types::{FixedResponse, SettingsError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where requests of a route go.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RouteAction {
+    /// To the pool whose balancer has this name.
+    Pool(String),
+    /// Nowhere: the client is sent elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The `Location`. A `?` at its end goes, so that `{path}?{query}` is right without a query, too.
+        location: Template,
+    },
+    /// Nowhere: this is the answer. Check it with [`FixedResponse::validate`].
+    Respond(FixedResponse),
+}
+
+/// What becomes of the requests of one route. All but name and action is for requests that go to a pool.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RouteSettings {
+    /// What `{route}` stands for.
+    pub name: String,
+    /// Where they go.
+    pub action: RouteAction,
+    /// The path that the backend gets; default the normalised one that was judged.
+    pub rewrite: Option<Rewrite>,
+    /// What is changed in the headers to the backend, after everything else.
+    pub request_headers: HeaderRules,
+    /// What is changed in the headers of every response to the client, the proxy's own included, after everything else.
+    pub response_headers: HeaderRules,
+    /// How long the whole exchange may take, instead of the pool's.
+    pub total_timeout: Option<Duration>,
+    /// How many requests may come in; asked before the pool's. Where both tell clients where they stand, this one does.
+    pub rate_limit: Option<Arc<RateLimiting>>,
+    /// The level in the pool's queue, where no trusted proxy names another.
+    pub priority: Option<Priority>,
+    /// The largest body of a request in bytes, if the listener's is not smaller. Beyond it: 413.
+    pub max_body_bytes: Option<u64>,
+    /// Tell the backend the pool and its own id (`X-Service`, `X-Backend`), and the client who has answered and how fast
+    /// (`X-Backend-Server`, `X-Load-Balanced`, `X-Backend-Response-Time`).
+    pub service_headers: bool,
+}
+
+impl RouteSettings {
+    /// A route that only does this.
+    pub fn new(name: impl Into<String>, action: RouteAction) -> Self {
+        Self {
+            name: name.into(),
+            action,
+            rewrite: None,
+            request_headers: HeaderRules::default(),
+            response_headers: HeaderRules::default(),
+            total_timeout: None,
+            rate_limit: None,
+            priority: None,
+            max_body_bytes: None,
+            service_headers: false,
+        }
+    }
+}
+
+/// Pools, and the routes to them.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// One at least.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) routes: Option<Arc<Routes>>,
+}
+
+/// The routes, and the place in the list of pools of each that goes to one.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pub(crate) router: Router,
+    pub(crate) settings: Vec<(RouteSettings, Option<usize>)>,
+}
+
+impl Gateway {
+    /// One pool, which takes everything.
+    pub fn new(balancer: LoadBalancer, settings: ProxySettings) -> Self {
+        Self { targets: vec![(balancer, settings)], routes: None }
+    }
+
+    /// The routes, in their order; none: everything goes to the one pool.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteSettings> {
+        self.routes.iter().flat_map(|routes| routes.settings.iter().map(|(route, _)| route))
+    }
+
+    /// The pools' balancers.
+    pub fn balancers(&self) -> impl Iterator<Item = &LoadBalancer> {
+        self.targets.iter().map(|(balancer, _)| balancer)
+    }
+
+    /// Pools and the routes to them: `routes` has an entry for each route of the router. The settings' `trusted` is the first pool's.
+    ///
+    /// # Errors
+    /// No pool, two of one name, a route to none of them, more or fewer entries than the router has routes; a redirect's status or a
+    /// response that cannot be sent; header rules that do not pass [`HeaderRules::validate`].
+    pub fn routed(
+        pools: Vec<(LoadBalancer, ProxySettings)>,
+        router: Router,
+        routes: Vec<RouteSettings>,
+    ) -> Result<Self, SettingsError> {
+        if pools.is_empty() {
+            return Err(SettingsError::new("pools", 0, "must be one at least"));
+        }
+        let names: Vec<&str> = pools.iter().map(|(lb, _)| lb.name()).collect();
+        if let Some(i) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+            return Err(SettingsError::new("pools", names[i], "is the name of two"));
+        }
+        if router.len() != routes.len() {
+            return Err(SettingsError::new("routes", routes.len(), format!("must be {}", router.len())));
+        }
+        let mut settings = Vec::with_capacity(routes.len());
+        for route in routes {
+            let pool = match &route.action {
+                RouteAction::Pool(pool) => {
+                    let at = names.iter().position(|name| name == pool);
+                    Some(at.ok_or_else(|| SettingsError::new("pool", pool, "is no pool's name"))?)
+                }
+                RouteAction::Redirect { status: 301..=303 | 307 | 308, .. } => None,
+                RouteAction::Redirect { status, .. } => {
+                    return Err(SettingsError::new("status", status, "must be 301, 302, 303, 307 or 308"));
+                }
+                RouteAction::Respond(response) => {
+                    response.validate()?;
+                    None
+                }
+            };
+            route.request_headers.validate()?;
+            route.response_headers.validate()?;
+            settings.push((route, pool));
+        }
+        Ok(Self { targets: pools, routes: Some(Arc::new(Routes { router, settings })) })
+    }
+}

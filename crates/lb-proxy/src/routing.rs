@@ -1,0 +1,361 @@
+//! Which way a request goes: without routes to the one pool, at the cost of a branch; else as the first route says that fits.
+//!
+//! What is forwarded is the path that was judged, in its one spelling (`lb-route` says why), or what the route makes of it.
+
+use crate::error::ProxyError;
+use crate::fallback::Fallback;
+use crate::gateway::{RouteAction, RouteSettings, Routes};
+use crate::limit::RateLimiting;
+use crate::proxy::Client;
+use crate::request::{self, Headers};
+use crate::rules::{Expanded, Rules};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri};
+use lb_admission::Priority;
+use lb_geo::ClientAddress;
+use lb_route::{Match, Rewrite, Template, Values};
+use lb_types::{Nanos, RequestInfo};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The routes as one worker follows them.
+pub(crate) struct Routing {
+    routes: Arc<Routes>,
+    ways: Box<[Route]>,
+    /// How many requests each route had.
+    requests: Arc<[AtomicU64]>,
+}
+
+/// What becomes of one route's requests.
+pub(crate) struct Route {
+    name: String,
+    action: Action,
+    rewrite: Option<Rewrite>,
+    request: Rules,
+    response: Rules,
+    pub(crate) total_timeout: Option<Nanos>,
+    pub(crate) limit: Option<Arc<RateLimiting>>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) max_body: u64,
+    pub(crate) service_headers: bool,
+    /// It asks for nothing but a way.
+    is_plain: bool,
+}
+
+enum Action {
+    /// The service with this number.
+    Service(usize),
+    Redirect(StatusCode, Template),
+    Respond(Fallback),
+}
+
+/// What a route wants of one request on its way: there only if it wants anything.
+pub(crate) struct Routed<'w> {
+    pub(crate) route: &'w Route,
+    request: Expanded,
+    response: Expanded,
+}
+
+impl Routed<'_> {
+    /// The route's changes of the headers to the backend.
+    pub(crate) fn to_backend(&self, headers: &mut HeaderMap) {
+        self.route.request.apply(&self.request, headers);
+    }
+
+    /// The route's changes of the headers to the client.
+    pub(crate) fn to_client(&self, headers: &mut HeaderMap) {
+        self.route.response.apply(&self.response, headers);
+    }
+}
+
+/// What is known of a request before it goes to a service. By reference: it is held over all its tries.
+pub(crate) struct Asked<'w> {
+    pub(crate) whose: Option<ClientAddress>,
+    pub(crate) routed: Option<Box<Routed<'w>>>,
+}
+
+/// Where a request goes.
+pub(crate) enum Way<'w> {
+    /// To the service with this number.
+    Service(usize, Option<Box<Routed<'w>>>),
+    /// Nowhere: this is the answer.
+    Answer(Box<(Parts, Bytes)>),
+}
+
+impl Route {
+    fn new((s, pool): &(RouteSettings, Option<usize>)) -> Self {
+        let action = match (&s.action, pool) {
+            (RouteAction::Redirect { status, location }, _) => {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
+                Action::Redirect(status, location.clone())
+            }
+            (RouteAction::Respond(response), _) => Action::Respond(Fallback::new(response)),
+            (RouteAction::Pool(_), at) => Action::Service(at.unwrap_or_default()),
+        };
+        let (request, response) = (Rules::new(&s.request_headers), Rules::new(&s.response_headers));
+        let is_plain = request.is_empty()
+            && response.is_empty()
+            && s.total_timeout.is_none()
+            && s.rate_limit.is_none()
+            && s.priority.is_none()
+            && s.max_body_bytes.is_none()
+            && !s.service_headers;
+        Self {
+            name: s.name.clone(),
+            action,
+            rewrite: s.rewrite.clone(),
+            request,
+            response,
+            total_timeout: s.total_timeout.map(Into::into),
+            limit: s.rate_limit.clone(),
+            priority: s.priority,
+            max_body: s.max_body_bytes.unwrap_or(u64::MAX),
+            service_headers: s.service_headers,
+            is_plain,
+        }
+    }
+
+    /// What the templates of this route are made of.
+    fn values<'a>(
+        &'a self,
+        info: &RequestInfo<'a>,
+        found: &'a Match<'_>,
+        headers: &'a HeaderMap,
+        scheme: &'a HeaderValue,
+    ) -> Values<'a> {
+        let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Values {
+            scheme: scheme.to_str().unwrap_or_default(),
+            route: &self.name,
+            request_id: id.unwrap_or_default(),
+            ..Values::of(info, found)
+        }
+    }
+}
+
+impl Routing {
+    pub(crate) fn new(routes: Arc<Routes>) -> Self {
+        let ways: Box<[Route]> = routes.settings.iter().map(Route::new).collect();
+        let requests = ways.iter().map(|_| AtomicU64::default()).collect();
+        Self { routes, ways, requests }
+    }
+
+    /// This worker's counts of requests, by route.
+    pub(crate) fn requests(&self) -> Arc<[AtomicU64]> {
+        self.requests.clone()
+    }
+
+    /// The way of a request whose target and `Host` are sane. Its path becomes the one to forward.
+    pub(crate) fn judge<B>(
+        &self,
+        request: &mut Request<B>,
+        whose: Option<ClientAddress>,
+        client: &Client,
+    ) -> Result<Way<'_>, ProxyError> {
+        let (way, path) = {
+            let headers = Headers(request.headers());
+            let info = request::info(request.method(), request.uri(), &headers, whose.map(|w| w.ip));
+            let found = self.routes.router.find(&info).map_err(ProxyError::Path)?;
+            let found = found.ok_or(ProxyError::NoRoute)?;
+            let Some(route) = self.ways.get(found.index()) else { return Err(ProxyError::NoRoute) };
+            if let Some(requests) = self.requests.get(found.index()) {
+                requests.fetch_add(1, Relaxed);
+            }
+            let told;
+            let scheme = if route.is_made() {
+                told = client.scheme(headers.0, whose);
+                &told
+            } else {
+                &client.forwarding.proto
+            };
+            let values = || route.values(&info, &found, headers.0, scheme);
+            let service = match &route.action {
+                Action::Redirect(status, location) => {
+                    return Ok(Way::Answer(Box::new(redirect(*status, location.expand(&values())))));
+                }
+                Action::Respond(response) => {
+                    return Ok(Way::Answer(Box::new(response.response(info.method == "HEAD"))));
+                }
+                Action::Service(service) => *service,
+            };
+            let routed = (!route.is_plain).then(|| {
+                let values = values();
+                let (request, response) = (route.request.expand(&values), route.response.expand(&values));
+                Box::new(Routed { route, request, response })
+            });
+            let path = match &route.rewrite {
+                Some(rewrite) => rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned(),
+                None if found.path() == info.path => return Ok(Way::Service(service, routed)),
+                None => found.into_path().into_owned(),
+            };
+            (Way::Service(service, routed), path)
+        };
+        set_path(request.uri_mut(), path)?;
+        Ok(way)
+    }
+}
+
+impl Route {
+    /// Does anything depend on the request?
+    fn is_made(&self) -> bool {
+        matches!(self.action, Action::Redirect(..)) || self.request.is_made() || self.response.is_made()
+    }
+}
+
+/// Another path, the same query: in origin form.
+fn set_path(uri: &mut Uri, mut path: String) -> Result<(), ProxyError> {
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    // A normalised path has the characters of one alone, and the query is as it came.
+    let target = PathAndQuery::try_from(path).map_err(|_| ProxyError::BadRequest("the path is too long"))?;
+    *uri = Uri::from(target);
+    Ok(())
+}
+
+fn redirect(status: StatusCode, mut location: String) -> (Parts, Bytes) {
+    if location.ends_with('?') {
+        location.pop();
+    }
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    // A template's text has no controls.
+    if let Ok(location) = HeaderValue::from_maybe_shared(Bytes::from(location)) {
+        parts.headers.insert(header::LOCATION, location);
+    }
+    (parts, Bytes::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::Gateway;
+    use crate::proxy::ClientLimits;
+    use crate::rules::HeaderRules;
+    use crate::settings::ProxySettings;
+    use http::HeaderName;
+    use lb_balancer::LoadBalancer;
+    use lb_types::{Backend, FixedResponse};
+    use std::time::Duration;
+
+    fn pool(name: &str) -> (LoadBalancer, ProxySettings) {
+        let backend = Backend::new("a", "http://127.0.0.1:1".parse().unwrap());
+        (LoadBalancer::builder().name(name).backend(backend).build().unwrap(), ProxySettings::default())
+    }
+
+    fn to(pool: &str) -> RouteSettings {
+        RouteSettings::new(pool, RouteAction::Pool(pool.into()))
+    }
+
+    fn gateway(routes: Vec<(lb_route::Route, RouteSettings)>) -> Gateway {
+        let (conditions, settings): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+        let router = lb_route::Router::build(&conditions).unwrap();
+        Gateway::routed(vec![pool("one"), pool("two")], router, settings).unwrap()
+    }
+
+    /// Where it goes and with which target: a service's number and its target, or a status and `Location`.
+    fn goes(gateway: &Gateway, target: &str) -> String {
+        let routing = Routing::new(gateway.routes.clone().unwrap());
+        let mut request = Request::get(target).header("host", "h.example:80").body(()).unwrap();
+        let limits = ClientLimits::timeouts(Duration::ZERO, Duration::ZERO);
+        let client = Client::new("10.0.0.7".parse().ok(), None, limits.into());
+        let whose = client.address(request.headers());
+        match routing.judge(&mut request, whose, &client) {
+            Ok(Way::Service(service, _)) => format!("{service} {}", request.uri()),
+            Ok(Way::Answer(answer)) => {
+                let to = answer.0.headers.get(header::LOCATION).map_or("", |to| to.to_str().unwrap());
+                format!("{} {to}", answer.0.status.as_u16())
+            }
+            Err(error) => format!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_path_that_was_judged_goes_on() {
+        let strip = RouteSettings { rewrite: Some(Rewrite::strip_prefix()), ..to("two") };
+        let g = gateway(vec![
+            (lb_route::Route::new().path("/api"), strip),
+            (lb_route::Route::new().path("/public"), to("one")),
+        ]);
+        for (target, way) in [
+            ("/public/x?a=/../b", "0 /public/x?a=/../b"),
+            ("/public//x/%2e/y?", "0 /public/x/y?"),
+            ("/public/%2E%2e/api/7?q", "1 /7?q"),
+            ("/public/a%2fb", "0 /public/a%2Fb"),
+            ("http://h.example/public/./x", "0 /public/x"),
+            ("/api", "1 /"),
+            ("/other", "Service not found"),
+            ("/public/../..", "bad request: the path leads above the root"),
+            ("/public/..%2fapi", "bad request: the path has a hidden dot segment"),
+        ] {
+            assert_eq!(goes(&g, target), way, "{target}");
+        }
+    }
+
+    #[test]
+    fn some_are_answered_here() {
+        let location = Template::parse("https://{host}{path}?{query}", &[]).unwrap();
+        let redirect = RouteAction::Redirect { status: 308, location };
+        let respond = RouteAction::Respond(FixedResponse::new(410, "gone"));
+        let g = gateway(vec![
+            (lb_route::Route::new().path("/old"), RouteSettings::new("old", redirect)),
+            (lb_route::Route::new(), RouteSettings::new("rest", respond)),
+        ]);
+        assert_eq!(goes(&g, "/old//x?a=1"), "308 https://h.example/old/x?a=1");
+        assert_eq!(goes(&g, "/old"), "308 https://h.example/old");
+        assert_eq!(goes(&g, "/new"), "410 ");
+    }
+
+    #[test]
+    fn who_asks_for_nothing_is_not_held_up() {
+        let set = |name: &'static str, text: &str| {
+            vec![(HeaderName::from_static(name), Template::parse(text, &["id".into()]).unwrap())]
+        };
+        let mut rules = to("one");
+        rules.request_headers =
+            HeaderRules { set: set("x-id", "{param.id} {scheme}"), ..HeaderRules::default() };
+        rules.response_headers = HeaderRules { add: set("x-route", "{route}"), ..HeaderRules::default() };
+        let g = gateway(vec![
+            (lb_route::Route::new().path("/u/{id}"), rules),
+            (lb_route::Route::new(), to("two")),
+        ]);
+        let routing = Routing::new(g.routes.clone().unwrap());
+        let limits = ClientLimits::timeouts(Duration::ZERO, Duration::ZERO);
+        let client = Client::new(None, None, limits.into());
+        let mut plain = Request::get("/x").body(()).unwrap();
+        assert!(matches!(routing.judge(&mut plain, None, &client), Ok(Way::Service(1, None))));
+        let mut request = Request::get("/u/7").body(()).unwrap();
+        let Ok(Way::Service(0, Some(routed))) = routing.judge(&mut request, None, &client) else { panic!() };
+        let (mut backend, mut seen) = (HeaderMap::new(), HeaderMap::new());
+        routed.to_backend(&mut backend);
+        routed.to_client(&mut seen);
+        assert_eq!(
+            (&backend["x-id"], &seen["x-route"]),
+            (&"7 http".parse().unwrap(), &"one".parse().unwrap())
+        );
+        assert_eq!(routing.requests().iter().map(|n| n.load(Relaxed)).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_told() {
+        let router = |n: usize| lb_route::Router::build(&vec![lb_route::Route::new(); n]).unwrap();
+        let field = |pools, n, routes| Gateway::routed(pools, router(n), routes).unwrap_err().field;
+        assert_eq!(field(vec![], 0, vec![]), "pools");
+        assert_eq!(field(vec![pool("a"), pool("a")], 0, vec![]), "pools");
+        assert_eq!(field(vec![pool("a")], 2, vec![to("a")]), "routes");
+        assert_eq!(field(vec![pool("a")], 1, vec![to("b")]), "pool");
+        let location = Template::parse("/", &[]).unwrap();
+        let wrong = RouteSettings::new("r", RouteAction::Redirect { status: 304, location });
+        assert_eq!(field(vec![pool("a")], 1, vec![wrong]), "status");
+        let wrong = RouteSettings::new("r", RouteAction::Respond(FixedResponse::new(99, "")));
+        assert_eq!(field(vec![pool("a")], 1, vec![wrong]), "status");
+        let rules = HeaderRules { remove: vec![header::CONNECTION], ..HeaderRules::default() };
+        let wrong = RouteSettings { request_headers: rules, ..to("a") };
+        assert_eq!(field(vec![pool("a")], 1, vec![wrong]), "remove");
+    }
+}
