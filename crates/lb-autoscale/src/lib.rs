@@ -2,7 +2,7 @@
 //!
 //! From what is known of a pool to how many instances it should have, as a pure function of its history: no I/O, no runtime, no
 //! clock of its own. Time comes in as [`Nanos`], so what was decided is replayed from what was written down. What carries a
-//! decision out (starting a process, calling a webhook) is not here.
+//! decision out (starting a process, running a command, calling a webhook) is a [`Driver`], each behind a feature of its own.
 //!
 //! ```
 //! use lb_autoscale::{Action, AutoScale, AutoScaler, Metrics, Nanos};
@@ -25,17 +25,22 @@
 //! | [`decision`] | [`Decision`]: [`Action`], [`Reason`]s, [`Inputs`] |
 //! | [`cooldown`] | how long after an action there is none |
 //! | [`signals`] | [`Metrics`] of one instant, [`Traffic`] of the last seconds |
+//! | [`driver`] | [`Driver`], who carries it out; `process`, `exec` and `webhook` |
 //!
 //! The simulation that it is measured with is in `sim/`: `cargo run --release -p lb-autoscale --example scaling_sim`.
 
 pub mod cooldown;
 pub mod decide;
 pub mod decision;
+pub mod driver;
 pub mod settings;
 pub mod signals;
 
 pub use decide::AutoScaler;
 pub use decision::{Action, Decision, Inputs, Reason};
+pub use driver::{
+    Driven, Driver, DriverError, DriverEvent, DriverFuture, EventSink, Happening, Order, Stage,
+};
 pub use lb_types::{Nanos, SettingsError};
 pub use settings::{AutoScale, Metric, Mode, Quantile, Target};
 pub use signals::metrics::{Instance, Metrics, Phase, Usage};
