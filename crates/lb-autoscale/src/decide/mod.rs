@@ -10,6 +10,7 @@
 //! Only step 3 waits for cooldowns; steps 2 and 3 start them. What is missing never takes an instance away.
 
 pub mod demand;
+mod hold;
 pub mod target;
 pub mod threshold;
 pub mod value;

@@ -5,7 +5,7 @@
 //! highest demand of `metrics_window` was for: instances go when nothing within the window would have needed them. What has
 //! gone comes back only when the demand is above the tolerance, so a demand on the border of two numbers moves nothing.
 
-use super::threshold::may_not_go_down;
+use super::hold::{may_not_go_down, may_not_go_up};
 use crate::decision::{Inputs, Reason};
 use crate::settings::{AutoScale, Target};
 
@@ -31,12 +31,8 @@ pub(crate) fn target(s: &AutoScale, target: &Target, i: &Inputs, reasons: &mut V
 
 fn up(s: &AutoScale, i: &Inputs, wanted: u32, reasons: &mut Vec<Reason>) -> u32 {
     let current = i.metrics.instances;
-    if current >= s.max_instances {
-        reasons.push(Reason::AtMaximum);
-        return current;
-    }
-    if i.cooldown_up_left.0 > 0 {
-        reasons.push(Reason::Cooldown { left: i.cooldown_up_left });
+    if let Some(why) = may_not_go_up(s, i) {
+        reasons.push(why);
         return current;
     }
     let limit = s.step_up.map_or(u32::MAX, |step| current.saturating_add(step));
@@ -51,10 +47,6 @@ fn up(s: &AutoScale, i: &Inputs, wanted: u32, reasons: &mut Vec<Reason>) -> u32 
 
 fn down(s: &AutoScale, i: &Inputs, wanted: u32, reasons: &mut Vec<Reason>) -> u32 {
     let current = i.metrics.instances;
-    if current <= s.min_instances {
-        reasons.push(Reason::AtMinimum);
-        return current;
-    }
     if let Some(why) = may_not_go_down(s, i) {
         reasons.push(why);
         return current;

@@ -5,6 +5,7 @@
 //! instances share out rises to `mean × current / left` when some go, and a step that would bring it to the threshold for
 //! more is not taken. With 70 and 30 the look ahead never finds anything from 2 instances on.
 
+use super::hold::{may_not_go_down, may_not_go_up};
 use crate::decision::{Inputs, Reason};
 use crate::settings::{AutoScale, Metric};
 
@@ -29,12 +30,8 @@ pub(crate) fn threshold(s: &AutoScale, i: &Inputs, reasons: &mut Vec<Reason>) ->
 
 fn up(s: &AutoScale, i: &Inputs, reasons: &mut Vec<Reason>) -> u32 {
     let current = i.metrics.instances;
-    if current >= s.max_instances {
-        reasons.push(Reason::AtMaximum);
-        return current;
-    }
-    if i.cooldown_up_left.0 > 0 {
-        reasons.push(Reason::Cooldown { left: i.cooldown_up_left });
+    if let Some(why) = may_not_go_up(s, i) {
+        reasons.push(why);
         return current;
     }
     let wanted = current.saturating_add(s.step_up.unwrap_or(1));
@@ -46,10 +43,6 @@ fn up(s: &AutoScale, i: &Inputs, reasons: &mut Vec<Reason>) -> u32 {
 
 fn down(s: &AutoScale, i: &Inputs, mean: f64, reasons: &mut Vec<Reason>) -> u32 {
     let current = i.metrics.instances;
-    if current <= s.min_instances {
-        reasons.push(Reason::AtMinimum);
-        return current;
-    }
     if let Some(why) = may_not_go_down(s, i) {
         reasons.push(why);
         return current;
@@ -65,19 +58,6 @@ fn down(s: &AutoScale, i: &Inputs, mean: f64, reasons: &mut Vec<Reason>) -> u32 
         return current;
     }
     wanted
-}
-
-/// What holds a step down in either mode.
-pub(crate) fn may_not_go_down(s: &AutoScale, i: &Inputs) -> Option<Reason> {
-    if i.observed.is_none() {
-        Some(Reason::MetricMissing)
-    } else if i.known_percent < f64::from(s.known_percent) {
-        Some(Reason::WindowUnknown { known_percent: i.known_percent })
-    } else if i.cooldown_down_left.0 > 0 {
-        Some(Reason::Cooldown { left: i.cooldown_down_left })
-    } else {
-        None
-    }
 }
 
 /// Does the value of each instance rise as there are fewer, in the same measure?

@@ -100,18 +100,8 @@ impl ExecSettings {
     /// # Errors
     /// The first that is not, by field and value.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if self.command.first().is_none_or(String::is_empty) {
-            return Err(SettingsError::new("command", &self.command, "must name a program"));
-        }
-        for argument in &self.command {
-            template::check("command", argument, PLACES)?;
-        }
-        for (name, value) in &self.environment {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(SettingsError::new("environment", name, "must be a name without = and NUL"));
-            }
-            template::check("environment", value, PLACES)?;
-        }
+        template::check_command(&self.command, PLACES)?;
+        template::check_environment(&self.environment, PLACES)?;
         within("timeout", self.timeout, Duration::from_millis(10))?;
         self.retry.validate()
     }

@@ -5,6 +5,7 @@
 //! a typing mistake more often than not.
 
 use lb_types::SettingsError;
+use std::collections::BTreeMap;
 
 /// One value for each name.
 pub(crate) type Values<'a> = [(&'a str, &'a str)];
@@ -13,7 +14,7 @@ pub(crate) type Values<'a> = [(&'a str, &'a str)];
 ///
 /// # Errors
 /// The first that is not.
-pub(crate) fn check(field: &'static str, text: &str, known: &[&str]) -> Result<(), SettingsError> {
+fn check(field: &'static str, text: &str, known: &[&str]) -> Result<(), SettingsError> {
     if text.contains('\0') {
         return Err(SettingsError::new(field, text, "must not contain NUL"));
     }
@@ -34,6 +35,33 @@ pub(crate) fn check(field: &'static str, text: &str, known: &[&str]) -> Result<(
             Err(SettingsError::new(field, text, must))
         }
     }
+}
+
+/// Whether a command names a program, and all places in it are known.
+///
+/// # Errors
+/// What is wrong with `command`.
+pub(crate) fn check_command(command: &[String], known: &[&str]) -> Result<(), SettingsError> {
+    if command.first().is_none_or(String::is_empty) {
+        return Err(SettingsError::new("command", command, "must name a program"));
+    }
+    command.iter().try_for_each(|argument| check("command", argument, known))
+}
+
+/// Whether variables have names that can be set, and all places in their values are known.
+///
+/// # Errors
+/// What is wrong with `environment`.
+pub(crate) fn check_environment(
+    environment: &BTreeMap<String, String>,
+    known: &[&str],
+) -> Result<(), SettingsError> {
+    environment.iter().try_for_each(|(name, value)| {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(SettingsError::new("environment", name, "must be a name without = and NUL"));
+        }
+        check("environment", value, known)
+    })
 }
 
 /// `text` with its places filled in; an unknown one stays as it is.

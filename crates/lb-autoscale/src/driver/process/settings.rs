@@ -208,23 +208,13 @@ impl ProcessSettings {
     /// # Errors
     /// The first that is not, by field and value.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if self.command.first().is_none_or(String::is_empty) {
-            return Err(SettingsError::new("command", &self.command, "must name a program"));
-        }
-        for argument in &self.command {
-            template::check("command", argument, PLACES)?;
-        }
+        template::check_command(&self.command, PLACES)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         if !(1..=64).contains(&self.name.len()) || !self.name.chars().all(plain) {
             let must = "must be 1 to 64 letters, digits, - and _";
             return Err(SettingsError::new("name", &self.name, must));
         }
-        for (name, value) in &self.environment {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(SettingsError::new("environment", name, "must be a name without = and NUL"));
-            }
-            template::check("environment", value, PLACES)?;
-        }
+        template::check_environment(&self.environment, PLACES)?;
         if let Some((first, last)) = self.ports
             && (first == 0 || first > last)
         {
