@@ -5,9 +5,10 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
+use crate::mirror::{self, Primary};
 use crate::rate::MinRate;
 use crate::request;
-use crate::routing::{Asked, Routing, Way};
+use crate::routing::{Asked, Routed, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
@@ -75,6 +76,20 @@ impl<B: RequestBody> Worker<B> {
             Some(routing) => routing.judge(request, whose, client),
         };
         (whose, way)
+    }
+
+    /// Sends a copy of the request where its route wants one, if it is its turn.
+    fn mirror(
+        &self,
+        routed: &Routed<'_>,
+        own: &Service<B>,
+        request: &Request<B>,
+        asked: &Asked<'_>,
+        seen: &Seen,
+        client: &Client,
+    ) -> Option<Primary> {
+        let mirror = routed.route.mirror.as_ref()?;
+        mirror::begin(mirror, (own, self.services.get(mirror.at)?), request, asked, seen, client)
     }
 
     /// Are connections opened before requests ask for them?
@@ -176,6 +191,7 @@ impl<B: RequestBody> Proxy<B> {
         let routing = routes.map(Routing::new);
         if let Some(routing) = &routing {
             stats.register_routes(routing.requests());
+            stats.register_mirrors(routing.mirrors());
         }
         let trusted = settings.trusted.clone();
         let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
@@ -211,6 +227,10 @@ impl<B: RequestBody> Proxy<B> {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
                 let asked = Asked { whose, routed };
+                let copied = asked
+                    .routed
+                    .as_deref()
+                    .and_then(|routed| w.mirror(routed, service, &request, &asked, &seen, client));
                 let mut response = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
@@ -218,7 +238,13 @@ impl<B: RequestBody> Proxy<B> {
                         service.own_response(error, seen.json, is_head)
                     }
                 };
+                if let Some(primary) = copied {
+                    primary.answered(response.status(), watch.now());
+                }
                 if let Some(routed) = &asked.routed {
+                    if let Some(compression) = &routed.route.compression {
+                        response = compression.apply(response, routed.coding, is_head, &w.counters);
+                    }
                     routed.to_client(response.headers_mut());
                 }
                 response

@@ -1,0 +1,470 @@
+//! Mirroring, by route: a copy of some requests goes to another pool, and nobody hears its answer.
+//!
+//! Only what is safe and has no body is mirrored (GET, HEAD, OPTIONS): the copy is made of the head alone. It is a task of its own on the
+//! worker's runtime, so it neither delays nor fails the client, whatever the shadow pool does; one request has one try, no queue, and a
+//! deadline. Which requests are copied is spread exactly, over all workers; at most [`MirrorSettings::max_in_flight`] copies are under way at
+//! once, and what would be more is dropped and counted. Of a response at most [`BODY_MAX`] bytes are read.
+//!
+//! For the shadow pool's backends it is a request like any other: connections, limits, breakers and passive detection see it. The client's
+//! side does not: neither request counters nor rate limits, nor sessions of the route's own pool.
+//!
+//! It lacks: requests with bodies, a comparison of more than statuses and times, and a say of the shadow pool's own rate limit and queue.
+
+use crate::engine::RequestBody;
+use crate::error::ProxyError;
+use crate::forward::conclude;
+use crate::headers::{self, Seen};
+use crate::outgoing::Outgoing;
+use crate::proxy::Client;
+use crate::request::{self, Headers};
+use crate::retry::Failure;
+use crate::routing::Asked;
+use crate::service::Service;
+use crate::upload::ReqBody;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use lb_balancer::SelectOptions;
+use lb_core::{Histogram, HistogramSnapshot};
+use lb_types::{Nanos, SettingsError};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// By this a shadow backend can tell a copy.
+const X_SHADOW: HeaderName = HeaderName::from_static("x-shadow");
+
+/// How much of a shadow response is read, in bytes: to see it end and to keep its connection. Beyond it, it is cancelled.
+const BODY_MAX: usize = 1 << 20;
+
+/// All requests, in hundredths of a percent.
+const ALL: u32 = 10_000;
+
+/// Where a route's requests are copied to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MirrorSettings {
+    /// The pool whose balancer has this name; not the route's own.
+    pub pool: String,
+    /// Of how many in a hundred, 0–100, in steps of 0.01; default 100. With 0 nothing is copied.
+    pub percent: f64,
+    /// How many copies may be under way at once, over all workers, at least 1; default 100.
+    pub max_in_flight: usize,
+    /// How long one may take to the end of its response, more than 0; default 5 s.
+    pub timeout: Duration,
+}
+
+impl MirrorSettings {
+    /// All requests, to this pool.
+    pub fn new(pool: impl Into<String>) -> Self {
+        Self { pool: pool.into(), percent: 100.0, max_in_flight: 100, timeout: Duration::from_secs(5) }
+    }
+
+    /// Whether all of it can be done; whether there is such a pool is found out by [`Gateway::routed`](crate::Gateway::routed).
+    ///
+    /// # Errors
+    /// A value out of its bounds.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if !(0.0..=100.0).contains(&self.percent) {
+            return Err(SettingsError::new("percent", self.percent, "must be from 0 to 100"));
+        }
+        if self.percent > 0.0 && self.share() == 0 {
+            return Err(SettingsError::new("percent", self.percent, "must be 0, or 0.01 at least"));
+        }
+        if self.max_in_flight == 0 {
+            return Err(SettingsError::new("max_in_flight", 0, "must be at least 1"));
+        }
+        if self.timeout.is_zero() {
+            return Err(SettingsError::new("timeout", "0s", "must be longer than 0"));
+        }
+        Ok(())
+    }
+
+    /// In hundredths of a percent.
+    fn share(&self) -> u32 {
+        (self.percent * 100.0).round() as u32
+    }
+}
+
+/// What became of a request that was to be mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorResult {
+    /// Both answered, with the same status.
+    SameStatus,
+    /// Both answered, with another status.
+    OtherStatus,
+    /// The shadow gave no whole response, or no backend of its pool was usable.
+    Failed,
+    /// The shadow was too slow.
+    TimedOut,
+    /// Too many copies were under way.
+    Dropped,
+    /// The shadow answered; the client had left before its own response came.
+    Unpaired,
+}
+
+impl MirrorResult {
+    /// All of them, in the order of [`MirrorStats::results`].
+    pub const ALL: [Self; 6] =
+        [Self::SameStatus, Self::OtherStatus, Self::Failed, Self::TimedOut, Self::Dropped, Self::Unpaired];
+
+    /// As metrics say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SameStatus => "same_status",
+            Self::OtherStatus => "other_status",
+            Self::Failed => "failed",
+            Self::TimedOut => "timeout",
+            Self::Dropped => "dropped",
+            Self::Unpaired => "unpaired",
+        }
+    }
+
+    fn of(error: ProxyError) -> Self {
+        match error {
+            ProxyError::Timeout | ProxyError::ConnectTimeout => Self::TimedOut,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What one route's mirror has done so far, over all workers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MirrorStats {
+    /// The route's name.
+    pub route: String,
+    /// The shadow pool's.
+    pub pool: String,
+    /// Requests by [`MirrorResult::ALL`]. What is still under way is in none.
+    pub results: [u64; 6],
+    /// Copies under way.
+    pub in_flight: usize,
+    /// Times to the heads of the clients' responses, where the shadow answered as well.
+    pub primary: HistogramSnapshot,
+    /// Times to the heads of the shadow's responses to the same requests.
+    pub shadow: HistogramSnapshot,
+}
+
+/// One route's mirror, for all workers.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    route: String,
+    settings: MirrorSettings,
+    /// Its pool's number.
+    pub(crate) at: usize,
+    share: u32,
+    /// What is owed of a copy, in hundredths of a percent of one; below [`ALL`].
+    credit: AtomicU32,
+    in_flight: AtomicUsize,
+    results: [AtomicU64; 6],
+    primary: Histogram,
+    shadow: Histogram,
+}
+
+/// A place among the copies under way.
+struct Slot(Arc<Mirror>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// How one side answered: its status, and the time to its head.
+type Answered = (StatusCode, Nanos);
+
+/// The client's side of a request that is mirrored. Dropping it says that the client has left.
+pub(crate) struct Primary {
+    started: Nanos,
+    tell: oneshot::Sender<Answered>,
+}
+
+impl Primary {
+    /// The client has its response.
+    pub(crate) fn answered(self, status: StatusCode, now: Nanos) {
+        // Nobody hears it when the shadow has failed already.
+        let _ = self.tell.send((status, now - self.started));
+    }
+}
+
+impl Mirror {
+    /// The settings were validated, and `at` is their pool's number.
+    pub(crate) fn new(route: &str, settings: &MirrorSettings, at: usize) -> Self {
+        Self {
+            route: route.to_owned(),
+            share: settings.share(),
+            settings: settings.clone(),
+            at,
+            credit: AtomicU32::new(0),
+            in_flight: AtomicUsize::new(0),
+            results: Default::default(),
+            primary: Histogram::default(),
+            shadow: Histogram::default(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> MirrorStats {
+        MirrorStats {
+            route: self.route.clone(),
+            pool: self.settings.pool.clone(),
+            results: MirrorResult::ALL.map(|r| self.results[r as usize].load(Relaxed)),
+            in_flight: self.in_flight.load(Relaxed),
+            primary: self.primary.snapshot(),
+            shadow: self.shadow.snapshot(),
+        }
+    }
+
+    /// Is this one copied? After `n` requests exactly the whole part of `n × percent / 100` were, in whatever order they came.
+    fn is_due(&self) -> bool {
+        // Without a word that all workers write, where it decides nothing.
+        if self.share == 0 || self.share == ALL {
+            return self.share == ALL;
+        }
+        let owed = |credit: u32| credit + self.share;
+        let before = self.credit.fetch_update(Relaxed, Relaxed, |credit| Some(owed(credit) % ALL));
+        before.is_ok_and(|credit| owed(credit) >= ALL)
+    }
+
+    fn enter(self: &Arc<Self>) -> Option<Slot> {
+        let room = |n: usize| (n < self.settings.max_in_flight).then_some(n + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, room).is_ok().then(|| Slot(self.clone()))
+    }
+
+    fn count(&self, result: MirrorResult) {
+        self.results[result as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Both sides have answered.
+    fn compare(&self, primary: Answered, shadow: Answered) {
+        self.primary.record(primary.1);
+        self.shadow.record(shadow.1);
+        let same = primary.0 == shadow.0;
+        self.count(if same { MirrorResult::SameStatus } else { MirrorResult::OtherStatus });
+    }
+}
+
+/// Is it safe, and all in its head?
+fn is_fit<B: Body>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && request.body().is_end_stream()
+}
+
+/// Sends a copy of the request to the shadow pool, if it is its turn. `own` is the pool that the request itself goes to. Within a tokio
+/// runtime.
+pub(crate) fn begin<B: RequestBody>(
+    mirror: &Arc<Mirror>,
+    (own, service): (&Service<B>, &Arc<Service<B>>),
+    request: &Request<B>,
+    asked: &Asked<'_>,
+    seen: &Seen,
+    client: &Client,
+) -> Option<Primary> {
+    if !is_fit(request) || !mirror.is_due() {
+        return None;
+    }
+    let Some(slot) = mirror.enter() else {
+        mirror.count(MirrorResult::Dropped);
+        return None;
+    };
+    let mut headers = request.headers().clone();
+    for cookie in own.cookies.iter().chain(&service.cookies) {
+        headers::strip_cookie(&mut headers, cookie);
+    }
+    headers::to_backend(&mut headers, seen, request.version(), client, asked.whose);
+    if let Some(routed) = &asked.routed {
+        service.tell_backend(routed, &mut headers);
+    }
+    headers.insert(X_SHADOW, HeaderValue::from_static("true"));
+    let shadow = Shadow {
+        service: service.clone(),
+        slot,
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        asked: request.headers().clone(),
+        headers,
+        ip: asked.whose.map(|w| w.ip),
+        client: client.clone(),
+        names_backend: asked.routed.as_ref().is_some_and(|r| r.route.service_headers),
+    };
+    let (tell, told) = oneshot::channel();
+    let started = service.timer.now();
+    tokio::spawn(follow(shadow, mirror.clone(), told));
+    Some(Primary { started, tell })
+}
+
+async fn follow<B: RequestBody>(shadow: Shadow<B>, mirror: Arc<Mirror>, told: oneshot::Receiver<Answered>) {
+    // The walk's state and its place go with it: a slow client's own response is waited for with next to nothing. There are never
+    // more of those that wait than clients that do.
+    let ended = Box::pin(shadow.walk()).await;
+    match ended {
+        Err(error) => mirror.count(MirrorResult::of(error)),
+        Ok(answered) => match told.await {
+            Ok(primary) => mirror.compare(primary, answered),
+            Err(_) => mirror.count(MirrorResult::Unpaired),
+        },
+    }
+}
+
+/// A copy on its way.
+struct Shadow<B: RequestBody> {
+    service: Arc<Service<B>>,
+    slot: Slot,
+    method: Method,
+    uri: Uri,
+    /// As the client sent them: of those the pick knows a session or a key.
+    asked: HeaderMap,
+    /// As the backend gets them.
+    headers: HeaderMap,
+    ip: Option<IpAddr>,
+    client: Client,
+    names_backend: bool,
+}
+
+impl<B: RequestBody> Shadow<B> {
+    /// One pick, one try; its response to the end.
+    async fn walk(self) -> Result<Answered, ProxyError> {
+        let Self { service, slot, method, uri, asked, headers, ip, client, names_backend } = self;
+        let guard = service.timer.watch(false);
+        let watch = &guard.0;
+        let started = watch.now();
+        watch.set_cap(Some(started + slot.0.settings.timeout.into()));
+        let mut options = SelectOptions::default();
+        if let Some(ip) = ip.filter(|_| service.balancer.must_locate(ip)) {
+            options.location = service.balancer.locate(ip).await;
+        }
+        let mut selection = {
+            let asked = Headers(&asked);
+            service.balancer.selection(&request::info(&method, &uri, &asked, ip), &options)
+        };
+        drop(asked);
+        let mut request = Request::new(ReqBody::Empty);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        *request.version_mut() = Version::HTTP_11;
+        let mut outgoing = Outgoing::new(request, None, false);
+        if names_backend {
+            outgoing.name_backend();
+        }
+        let lease = service.balancer.acquire(&mut selection).map_err(ProxyError::NoBackend)?;
+        let (leaf, now) = (selection.leaf(), selection.now());
+        let (upstream, policy) = (service.upstream(leaf), &*service.settings.retry);
+        let ended = service.attempt(upstream, lease.backend(), &mut outgoing, policy, now, watch).await;
+        let mut response = match ended {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(failure) = Failure::of(error) {
+                    conclude(lease, failure, error, watch.now());
+                }
+                return Err(error);
+            }
+        };
+        service.hear_head(response.headers_mut(), lease.backend(), leaf, watch);
+        let answered = (response.status(), watch.now() - started);
+        let response = service.hand_on(
+            response,
+            lease,
+            (&selection, false, false, None),
+            outgoing.settle(),
+            &client,
+            watch,
+        );
+        discard(response).await?;
+        Ok(answered)
+    }
+}
+
+/// Reads a response to its end, or to the bound: then it is dropped, which its backend is not blamed for.
+async fn discard<T: Body<Error = crate::body::BodyError> + Unpin>(
+    response: Response<T>,
+) -> Result<(), ProxyError>
+where
+    T::Data: bytes::Buf,
+{
+    let (mut body, mut read) = (response.into_body(), 0);
+    while read <= BODY_MAX && !body.is_end_stream() {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => break,
+            Some(Ok(frame)) => read += frame.data_ref().map_or(0, bytes::Buf::remaining),
+            Some(Err(error)) => return Err(error.0),
+        }
+        // Others have their turn, however fast it comes.
+        tokio::task::consume_budget().await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Empty, Full};
+    use proptest::prelude::*;
+
+    fn mirror(percent: f64) -> Arc<Mirror> {
+        let settings = MirrorSettings { percent, max_in_flight: 2, ..MirrorSettings::new("shadow") };
+        settings.validate().unwrap();
+        Arc::new(Mirror::new("r", &settings, 0))
+    }
+
+    proptest! {
+        #[test]
+        fn the_share_is_exact(hundredths in 0u32..=ALL, n in 1u32..2_000) {
+            let m = mirror(f64::from(hundredths) / 100.0);
+            let mut copied = 0;
+            for i in 1..=n {
+                copied += u32::from(m.is_due());
+                prop_assert_eq!(copied, i * hundredths / ALL);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_may_be() {
+        let m = mirror(100.0);
+        let (one, two) = (m.enter(), m.enter());
+        assert!(one.is_some() && two.is_some() && m.enter().is_none());
+        drop(one);
+        assert!(m.enter().is_some());
+        assert_eq!(m.stats().in_flight, 1);
+    }
+
+    #[test]
+    fn only_what_is_safe_and_without_a_body() {
+        for (method, fit) in
+            [("GET", true), ("HEAD", true), ("OPTIONS", true), ("TRACE", false), ("POST", false)]
+        {
+            let request = Request::builder().method(method).body(Empty::<bytes::Bytes>::new()).unwrap();
+            assert_eq!(is_fit(&request), fit, "{method}");
+        }
+        assert!(!is_fit(&Request::new(Full::<bytes::Bytes>::from("a body"))));
+    }
+
+    #[test]
+    fn only_pairs_are_compared() {
+        let m = mirror(100.0);
+        let ms = Nanos::from_millis;
+        m.compare((StatusCode::OK, ms(2)), (StatusCode::OK, ms(3)));
+        m.compare((StatusCode::OK, ms(4)), (StatusCode::NOT_FOUND, ms(5)));
+        m.count(MirrorResult::Dropped);
+        let s = m.stats();
+        assert_eq!(s.results, [1, 1, 0, 0, 1, 0]);
+        assert_eq!((s.primary.count(), s.shadow.count()), (2, 2));
+        assert_eq!((s.primary.sum(), s.shadow.sum()), (ms(6), ms(8)));
+    }
+
+    #[test]
+    fn settings_are_looked_at() {
+        let good = MirrorSettings::new("p");
+        let field = |s: MirrorSettings| s.validate().unwrap_err().field;
+        for percent in [-1.0, 100.5, f64::NAN, 0.001] {
+            assert_eq!(field(MirrorSettings { percent, ..good.clone() }), "percent", "{percent}");
+        }
+        assert_eq!(field(MirrorSettings { max_in_flight: 0, ..good.clone() }), "max_in_flight");
+        assert_eq!(field(MirrorSettings { timeout: Duration::ZERO, ..good.clone() }), "timeout");
+    }
+}
