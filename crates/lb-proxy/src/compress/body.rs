@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 /// How much is encoded at once, and from what on that which came out is handed on, in bytes.
 pub(crate) const PIECE: usize = 16 * 1024;
 
-/// How much is encoded before others have their turn, in bytes: under a millisecond.
+/// How much is encoded before others have their turn, in bytes: a millisecond or two.
 const TURN: usize = 64 * 1024;
 
 /// A body that gives frames.
