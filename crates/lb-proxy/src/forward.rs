@@ -125,6 +125,9 @@ impl<B: RequestBody> Service<B> {
                 return Ok(self.shed(selection.leaf(), parts.method == Method::HEAD, client, watch));
             }
         }
+        if let Some(copier) = asked.copier {
+            copier.admitted(&parts, body.is_end_stream(), asked, seen, client);
+        }
         if w.balancer.must_look_up(&selection) {
             Box::pin(w.balancer.look_up(&mut selection)).await;
         }

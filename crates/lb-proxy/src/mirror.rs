@@ -1,6 +1,6 @@
 //! Mirroring, by route: a copy of some requests goes to another pool, and nobody hears its answer.
 //!
-//! Only what is safe and has no body is mirrored (GET, HEAD, OPTIONS): the copy is made of the head alone. It is a task of its own on the
+//! Only what is safe and has no body is mirrored (GET, HEAD, OPTIONS), once it is let in: the copy is made of the head alone. It is a task of its own on the
 //! worker's runtime, so it neither delays nor fails the client, whatever the shadow pool does; one request has one try, no queue, and a
 //! deadline. Which requests are copied is spread exactly, over all workers; at most [`MirrorSettings::max_in_flight`] copies are under way at
 //! once, and what would be more is dropped and counted. Of a response at most [`BODY_MAX`] bytes are read.
@@ -18,10 +18,11 @@ use crate::outgoing::Outgoing;
 use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::retry::Failure;
-use crate::routing::Asked;
+use crate::routing::{Asked, OnAdmission};
 use crate::service::Service;
 use crate::upload::ReqBody;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use lb_balancer::SelectOptions;
@@ -30,8 +31,8 @@ use lb_types::{Nanos, SettingsError};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -179,17 +180,9 @@ impl Drop for Slot {
 type Answered = (StatusCode, Nanos);
 
 /// The client's side of a request that is mirrored. Dropping it says that the client has left.
-pub(crate) struct Primary {
+struct Primary {
     started: Nanos,
     tell: oneshot::Sender<Answered>,
-}
-
-impl Primary {
-    /// The client has its response.
-    pub(crate) fn answered(self, status: StatusCode, now: Nanos) {
-        // Nobody hears it when the shadow has failed already.
-        let _ = self.tell.send((status, now - self.started));
-    }
 }
 
 impl Mirror {
@@ -248,53 +241,74 @@ impl Mirror {
     }
 }
 
-/// Is it safe, and all in its head?
-fn is_fit<B: Body>(request: &Request<B>) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        && request.body().is_end_stream()
+/// Is it safe? What has a body is not copied either.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Sends a copy of the request to the shadow pool, if it is its turn. `own` is the pool that the request itself goes to. Within a tokio
-/// runtime.
-pub(crate) fn begin<B: RequestBody>(
-    mirror: &Arc<Mirror>,
-    (own, service): (&Service<B>, &Arc<Service<B>>),
-    request: &Request<B>,
-    asked: &Asked<'_>,
-    seen: &Seen,
-    client: &Client,
-) -> Option<Primary> {
-    if !is_fit(request) || !mirror.is_due() {
-        return None;
+/// Copies one request when it is let in: what a rate limit or load shedding refuses is not copied.
+pub(crate) struct Copier<'w, B: RequestBody> {
+    pub(crate) mirror: &'w Arc<Mirror>,
+    /// The pool that the request itself goes to.
+    pub(crate) own: &'w Service<B>,
+    pub(crate) service: &'w Arc<Service<B>>,
+    primary: Mutex<Option<Primary>>,
+}
+
+impl<'w, B: RequestBody> Copier<'w, B> {
+    pub(crate) fn new(mirror: &'w Arc<Mirror>, own: &'w Service<B>, service: &'w Arc<Service<B>>) -> Self {
+        Self { mirror, own, service, primary: Mutex::new(None) }
     }
-    let Some(slot) = mirror.enter() else {
-        mirror.count(MirrorResult::Dropped);
-        return None;
-    };
-    let mut headers = request.headers().clone();
-    for cookie in own.cookies.iter().chain(&service.cookies) {
-        headers::strip_cookie(&mut headers, cookie);
+
+    fn lock(&self) -> MutexGuard<'_, Option<Primary>> {
+        self.primary.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    headers::to_backend(&mut headers, seen, request.version(), client, asked.whose);
-    if let Some(routed) = &asked.routed {
-        service.tell_backend(routed, &mut headers);
+
+    /// The client has its response.
+    pub(crate) fn answered(&self, status: StatusCode, now: Nanos) {
+        if let Some(primary) = self.lock().take() {
+            // Nobody hears it when the shadow has failed already.
+            let _ = primary.tell.send((status, now - primary.started));
+        }
     }
-    headers.insert(X_SHADOW, HeaderValue::from_static("true"));
-    let shadow = Shadow {
-        service: service.clone(),
-        slot,
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-        asked: request.headers().clone(),
-        headers,
-        ip: asked.whose.map(|w| w.ip),
-        client: client.clone(),
-        names_backend: asked.routed.as_ref().is_some_and(|r| r.route.service_headers),
-    };
-    let (tell, told) = oneshot::channel();
-    let started = service.timer.now();
-    tokio::spawn(follow(shadow, mirror.clone(), told));
-    Some(Primary { started, tell })
+}
+
+impl<B: RequestBody> OnAdmission for Copier<'_, B> {
+    /// Sends a copy to the shadow pool, if it is its turn. Within a tokio runtime.
+    fn admitted(&self, head: &Parts, is_bare: bool, asked: &Asked<'_>, seen: &Seen, client: &Client) {
+        let Self { mirror, own, service, .. } = self;
+        if !is_bare || !is_safe(&head.method) || !mirror.is_due() {
+            return;
+        }
+        let Some(slot) = mirror.enter() else {
+            mirror.count(MirrorResult::Dropped);
+            return;
+        };
+        let mut headers = head.headers.clone();
+        for cookie in own.cookies.iter().chain(&service.cookies) {
+            headers::strip_cookie(&mut headers, cookie);
+        }
+        headers::to_backend(&mut headers, seen, head.version, client, asked.whose);
+        if let Some(routed) = &asked.routed {
+            service.tell_backend(routed, &mut headers);
+        }
+        headers.insert(X_SHADOW, HeaderValue::from_static("true"));
+        let shadow = Shadow {
+            service: Arc::clone(service),
+            slot,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            asked: head.headers.clone(),
+            headers,
+            ip: asked.whose.map(|w| w.ip),
+            client: client.clone(),
+            names_backend: asked.routed.as_ref().is_some_and(|r| r.route.service_headers),
+        };
+        let (tell, told) = oneshot::channel();
+        let started = service.timer.now();
+        tokio::spawn(follow(shadow, Arc::clone(mirror), told));
+        *self.lock() = Some(Primary { started, tell });
+    }
 }
 
 async fn follow<B: RequestBody>(shadow: Shadow<B>, mirror: Arc<Mirror>, told: oneshot::Receiver<Answered>) {
@@ -402,7 +416,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::{Empty, Full};
     use proptest::prelude::*;
 
     fn mirror(percent: f64) -> Arc<Mirror> {
@@ -434,14 +447,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_safe_and_without_a_body() {
-        for (method, fit) in
-            [("GET", true), ("HEAD", true), ("OPTIONS", true), ("TRACE", false), ("POST", false)]
-        {
-            let request = Request::builder().method(method).body(Empty::<bytes::Bytes>::new()).unwrap();
-            assert_eq!(is_fit(&request), fit, "{method}");
+    fn only_what_is_safe() {
+        for (method, safe) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("OPTIONS", true),
+            ("TRACE", false),
+            ("POST", false),
+            ("PUT", false),
+        ] {
+            assert_eq!(is_safe(&method.parse().unwrap()), safe, "{method}");
         }
-        assert!(!is_fit(&Request::new(Full::<bytes::Bytes>::from("a body"))));
     }
 
     #[test]

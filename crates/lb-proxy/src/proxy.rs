@@ -5,7 +5,7 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
-use crate::mirror::{self, Primary};
+use crate::mirror::Copier;
 use crate::rate::MinRate;
 use crate::request;
 use crate::routing::{Asked, Routed, Routing, Way};
@@ -78,18 +78,10 @@ impl<B: RequestBody> Worker<B> {
         (whose, way)
     }
 
-    /// Sends a copy of the request where its route wants one, if it is its turn.
-    fn mirror(
-        &self,
-        routed: &Routed<'_>,
-        own: &Service<B>,
-        request: &Request<B>,
-        asked: &Asked<'_>,
-        seen: &Seen,
-        client: &Client,
-    ) -> Option<Primary> {
-        let mirror = routed.route.mirror.as_ref()?;
-        mirror::begin(mirror, (own, self.services.get(mirror.at)?), request, asked, seen, client)
+    /// What sends a copy of the request, where its route wants one. Boxed: it is seldom there.
+    fn copier<'w>(&'w self, routed: Option<&Routed<'w>>, own: &'w Service<B>) -> Option<Box<Copier<'w, B>>> {
+        let mirror = routed?.route.mirror.as_ref()?;
+        Some(Box::new(Copier::new(mirror, own, self.services.get(mirror.at)?)))
     }
 
     /// Are connections opened before requests ask for them?
@@ -226,11 +218,8 @@ impl<B: RequestBody> Proxy<B> {
         let response = match way {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
-                let asked = Asked { whose, routed };
-                let copied = asked
-                    .routed
-                    .as_deref()
-                    .and_then(|routed| w.mirror(routed, service, &request, &asked, &seen, client));
+                let copier = w.copier(routed.as_deref(), service);
+                let asked = Asked { whose, routed, copier: copier.as_deref().map(|c| c as _) };
                 let mut response = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
@@ -238,8 +227,8 @@ impl<B: RequestBody> Proxy<B> {
                         service.own_response(error, seen.json, is_head)
                     }
                 };
-                if let Some(primary) = copied {
-                    primary.answered(response.status(), watch.now());
+                if let Some(copier) = &copier {
+                    copier.answered(response.status(), watch.now());
                 }
                 if let Some(routed) = &asked.routed {
                     if let Some(compression) = &routed.route.compression {

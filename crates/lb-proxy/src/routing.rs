@@ -6,6 +6,7 @@ use crate::compress::{Coding, Compression};
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::gateway::{RouteAction, RouteSettings, Routes};
+use crate::headers::Seen;
 use crate::limit::RateLimiting;
 use crate::mirror::Mirror;
 use crate::proxy::Client;
@@ -13,6 +14,7 @@ use crate::request::{self, Headers};
 use crate::rules::{Expanded, Rules};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts as RequestHead;
 use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
@@ -81,6 +83,14 @@ impl Routed<'_> {
 pub(crate) struct Asked<'w> {
     pub(crate) whose: Option<ClientAddress>,
     pub(crate) routed: Option<Box<Routed<'w>>>,
+    /// Who wants to know that it was let in.
+    pub(crate) copier: Option<&'w dyn OnAdmission>,
+}
+
+/// Is told of a request that may go to a backend, while it is as the client sent it.
+pub(crate) trait OnAdmission: Send + Sync {
+    /// `is_bare`: it has no body.
+    fn admitted(&self, head: &RequestHead, is_bare: bool, asked: &Asked<'_>, seen: &Seen, client: &Client);
 }
 
 /// Where a request goes.

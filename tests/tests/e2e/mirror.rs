@@ -249,3 +249,14 @@ fn a_shadow_makes_no_node_ready() {
     eventually(SOON, "the pool is seen to be down", || get(&lb).status() == 502 || get(&lb).status() == 503);
     eventually(SOON, "it is not ready", || admin(&lb, "GET", "/readyz").status() == 503);
 }
+
+#[test]
+fn what_is_refused_at_the_door_is_not_copied() {
+    let (main, shadow) = (Backend::start("main"), Backend::start("shadow"));
+    let route = "rate_limit = { limit = 2, window = \"1h\" }";
+    let lb = mirroring(&main, &shadow, "", route, "");
+    let statuses: Vec<_> = (0..4).map(|_| get(&lb).status()).collect();
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    until(&lb, "same_status", 2.0);
+    assert_eq!((shadow.request_count(), metric(&lb, "edge_lb_mirror_in_flight", &[])), (2, 0.0));
+}
