@@ -87,7 +87,7 @@ impl<F: Frames> Compressed<F> {
                     return Poll::Pending;
                 }
                 let piece = self.rest.split_to(self.rest.len().min(PIECE));
-                encoder.feed(&piece).map_err(broken)?;
+                encoder.feed(&piece).map_err(|e| broken(&e))?;
                 self.counters.compression_bytes_in.fetch_add(piece.len() as u64, Relaxed);
                 (self.fed, self.spent) = (true, self.spent + piece.len());
                 if encoder.out().len() >= PIECE {
@@ -110,7 +110,7 @@ impl<F: Frames> Compressed<F> {
                 Poll::Pending => {
                     self.spent = 0;
                     if std::mem::take(&mut self.fed) {
-                        encoder.flush().map_err(broken)?;
+                        encoder.flush().map_err(|e| broken(&e))?;
                     }
                     return match self.take() {
                         Some(frame) => Poll::Ready(Ok(Some(frame))),
@@ -130,7 +130,7 @@ impl<F: Frames> Compressed<F> {
 
     fn finish(&mut self) -> Poll<Result<Option<Frame<Bytes>>, BodyError>> {
         let encoder = self.encoder.take().expect("it is there until the end, which comes once");
-        let last = encoder.finish().map_err(broken)?;
+        let last = encoder.finish().map_err(|e| broken(&e))?;
         let last = self.count(last);
         Poll::Ready(Ok(last.or_else(|| self.trailers.take().map(Frame::trailers))))
     }
@@ -145,7 +145,7 @@ impl<F: Frames> Compressed<F> {
 }
 
 /// Writing to memory does not fail: what an encoder can object to is a body that is not as long as its head says.
-fn broken(error: io::Error) -> BodyError {
+fn broken(error: &io::Error) -> BodyError {
     tracing::debug!(%error, "a response could not be compressed");
     BodyError(ProxyError::BadResponse)
 }
