@@ -1,8 +1,8 @@
 //! Mirroring, by route: a copy of some requests goes to another pool, and nobody hears its answer.
 //!
-//! Only what is safe and has no body is mirrored (GET, HEAD, OPTIONS), once it is let in: the copy is made of the head alone. It is a task of its own on the
-//! worker's runtime, so it neither delays nor fails the client, whatever the shadow pool does; one request has one try, no queue, and a
-//! deadline. Which requests are copied is spread exactly, over all workers; at most [`MirrorSettings::max_in_flight`] copies are under way at
+//! Only what is safe and has no body is mirrored (GET, HEAD, OPTIONS), once it is let in: the copy is made of the head alone. It is a task of
+//! its own on the worker's runtime, so it neither delays nor fails the client, whatever the shadow pool does; one request has one try, no
+//! queue, and a deadline. Which requests are copied is spread exactly, over all workers; at most [`MirrorSettings::max_in_flight`] copies are under way at
 //! once, and what would be more is dropped and counted. Of a response at most [`BODY_MAX`] bytes are read.
 //!
 //! For the shadow pool's backends it is a request like any other: connections, limits, breakers and passive detection see it. The client's
