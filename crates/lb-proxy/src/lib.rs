@@ -24,7 +24,7 @@
 //! | `fallback` | what is answered when breakers are open |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `compress/*` | the response is compressed on its way, where its route wants that |
-//! | `mirror` | a copy of the request goes to another pool, where its route wants that |
+//! | `mirror/*` | a copy of the request goes to another pool, where its route wants that |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
