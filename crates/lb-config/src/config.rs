@@ -1,14 +1,18 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 mod admission;
+mod compression;
 mod geo;
+mod mirror;
 mod pooling;
 mod route;
 mod session;
 mod store;
 
 pub use admission::{Limiting, Queuing};
+pub use compression::{Coding, Compression};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
+pub use mirror::Mirror;
 pub use pooling::ConnectionPooling;
 pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
 pub use session::{Affinity, Caching, Storage};

@@ -170,3 +170,59 @@ fn a_regional_pool_needs_no_route_and_may_have_one() {
         assert_eq!(config.pools.len(), 2);
     }
 }
+
+#[test]
+fn compression_and_mirroring() {
+    broken(
+        r#"[[routes]]
+pool = "web"
+compression = { algorithms = ["brotli", "gzip", "gzip"], min_size = "2GiB", types = ["text", "text/event-stream", "application/grpc+proto"] }
+mirror = { pool = "web", percent = 101, max_in_flight = 0, timeout = "2h" }
+[[routes]]
+pool = "api"
+compression = { algorithms = [], types = [] }
+mirror = { pool = "webb", percent = 0.001 }
+[[routes]]
+path = "/x"
+respond = {}
+compression = {}
+mirror = { pool = "api" }
+[[routes]]
+pool = "api"
+mirror = {}"#,
+        "f:3:31: error: each item of `algorithms` must be one of zstd, br and gzip, not \"brotli\"
+  help: they are called as in Accept-Encoding: zstd, br, gzip
+f:3:49: error: \"gzip\" is twice in `algorithms`
+f:3:69: error: `min_size` must be from 0B to 1GiB
+f:3:86: error: `types`: \"text\" is no media type
+  help: it is written text/html, or text/* for all of them; parameters such as charset do not count
+f:3:94: error: `types`: text/event-stream is never compressed: its parts have to arrive as they are sent
+f:3:115: error: `types`: application/grpc+proto is never compressed: its parts have to arrive as they are sent
+f:4:19: error: `pool` \"web\" is the route's own: its backends would get each request twice
+  help: mirror to another pool
+f:4:36: error: `percent` must be a number from 0 to 100, not 101
+f:4:57: error: `max_in_flight` must be a whole number from 1 to 100000, not 0
+f:4:70: error: `timeout` must be from 1ms to 1h
+f:7:30: error: `algorithms` must have one at least
+  help: leave the key out to get its default, or set enabled = false
+f:7:42: error: `types` must have 1 to 100 media types, not 0
+  help: leave the key out to get its default
+f:8:19: error: `pool`: there is no pool \"webb\"
+  help: did you mean \"web\"?
+f:8:37: error: `percent` must be 0, or at least 0.01
+  help: it counts in steps of 0.01
+f:12:1: error: `compression` does nothing without `pool`: nothing is forwarded
+f:13:1: error: `mirror` does nothing without `pool`: nothing is forwarded
+f:16:1: error: missing key `pool`
+  help: it takes a name under pools, not the route's own",
+    );
+}
+
+#[test]
+fn a_pool_that_only_gets_copies_is_reached() {
+    for mirror in ["{ pool = \"api\" }", "{ pool = \"api\", enabled = false }"] {
+        let config = good(&format!("[[routes]]\npool = \"web\"\nmirror = {mirror}"));
+        let mirror = config.routes[0].mirror.as_ref().unwrap();
+        assert_eq!((&*mirror.pool, mirror.percent), ("api", if mirror.percent > 0.0 { 100.0 } else { 0.0 }));
+    }
+}

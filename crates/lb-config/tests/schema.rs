@@ -52,6 +52,10 @@ pool = "main"
 pool = "other"
 [[routes]]
 pool = "main"
+[[routes]]
+pool = "third"
+[pools.third]
+backends = [{ url = "http://127.0.0.1:9001" }]
 [pools.main]
 queuing = {}
 backends = [{ url = "http://127.0.0.1:9001" }]

@@ -1,5 +1,7 @@
 //! The response on its way to the client, with the lease inside.
 
+use crate::compress::body::{Compressed, Frames};
+use crate::compress::encoder::Encoder;
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
 use crate::service::Service;
@@ -27,6 +29,7 @@ pub struct ProxyBody<B: RequestBody> {
 enum Inner<B: RequestBody> {
     Own(Option<Bytes>),
     Stream(Streaming<B>),
+    Compressed(Box<Compressed<Streaming<B>>>),
 }
 
 /// A backend's response on its way, with all that has to be given back at its end.
@@ -56,6 +59,7 @@ impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
         f.write_str(match &self.inner {
             Inner::Own(_) => "ProxyBody::Own",
             Inner::Stream(_) => "ProxyBody::Stream",
+            Inner::Compressed(_) => "ProxyBody::Compressed",
         })
     }
 }
@@ -67,6 +71,21 @@ impl<B: RequestBody> ProxyBody<B> {
 
     pub(crate) fn stream(s: Streaming<B>) -> Self {
         Self { inner: Inner::Stream(s), _watch: None }
+    }
+
+    /// Is it a backend's, as it came?
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self.inner, Inner::Stream(_))
+    }
+
+    /// A backend's is encoded on its way.
+    #[cold]
+    pub(crate) fn compressed(self, encoder: Encoder, counters: Arc<Counters>) -> Self {
+        let inner = match self.inner {
+            Inner::Stream(s) => Inner::Compressed(Box::new(Compressed::new(s, encoder, counters))),
+            other => other,
+        };
+        Self { inner, ..self }
     }
 
     /// Keeps a watch that no connection keeps.
@@ -96,6 +115,7 @@ impl<B: RequestBody> Body for ProxyBody<B> {
         match &mut self.get_mut().inner {
             Inner::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Inner::Stream(s) => s.poll(cx),
+            Inner::Compressed(c) => c.poll(cx),
         }
     }
 
@@ -104,6 +124,7 @@ impl<B: RequestBody> Body for ProxyBody<B> {
         match &self.inner {
             Inner::Own(bytes) => bytes.is_none(),
             Inner::Stream(s) => s.body.is_end_stream(),
+            Inner::Compressed(c) => c.is_end_stream(),
         }
     }
 
@@ -112,7 +133,15 @@ impl<B: RequestBody> Body for ProxyBody<B> {
         match &self.inner {
             Inner::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Inner::Stream(s) => s.body.size_hint(),
+            Inner::Compressed(_) => SizeHint::default(),
         }
+    }
+}
+
+impl<B: RequestBody> Frames for Streaming<B> {
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Self::poll(self, cx)
     }
 }
 

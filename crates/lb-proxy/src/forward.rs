@@ -38,7 +38,7 @@ use std::time::{Duration, SystemTime};
 const KEPT_MAX: usize = 16 * 1024;
 
 /// Where the request's client stands with its rate limit, if it is told.
-type Told = Box<(Arc<RateLimiting>, Decision)>;
+pub(crate) type Told = Box<(Arc<RateLimiting>, Decision)>;
 
 /// What a try came to: a response's head, or why there is none.
 pub(crate) type Ended<B> = Result<Response<ResponseBody<B>>, ProxyError>;
@@ -124,6 +124,9 @@ impl<B: RequestBody> Service<B> {
             if w.balancer.admit(&selection).is_err() {
                 return Ok(self.shed(selection.leaf(), parts.method == Method::HEAD, client, watch));
             }
+        }
+        if let Some(copier) = asked.copier {
+            copier.admitted(&parts, body.is_end_stream(), asked, seen, client);
         }
         if w.balancer.must_look_up(&selection) {
             Box::pin(w.balancer.look_up(&mut selection)).await;
@@ -232,7 +235,7 @@ impl<B: RequestBody> Service<B> {
 
     /// What the route tells the backend.
     #[cold]
-    fn tell_backend(&self, routed: &Routed<'_>, headers: &mut HeaderMap) {
+    pub(crate) fn tell_backend(&self, routed: &Routed<'_>, headers: &mut HeaderMap) {
         if routed.route.service_headers
             && let Ok(name) = HeaderValue::from_str(self.balancer.name())
         {
@@ -378,7 +381,7 @@ impl<B: RequestBody> Service<B> {
     }
 
     /// The backend's response becomes the client's.
-    fn hand_on(
+    pub(crate) fn hand_on(
         self: &Arc<Self>,
         response: Response<ResponseBody<B>>,
         lease: Lease,

@@ -3,7 +3,9 @@
 //! A [`Gateway`] without routes has one pool, which takes everything. With routes a request takes the first that fits (`lb-route` decides);
 //! what fits none is answered 404. A pool is named by its balancer's name.
 
+use crate::compress::CompressionSettings;
 use crate::limit::RateLimiting;
+use crate::mirror::{Mirror, MirrorSettings};
 use crate::rules::HeaderRules;
 use crate::service::Target;
 use crate::settings::ProxySettings;
@@ -56,6 +58,10 @@ pub struct RouteSettings {
     /// Tell the backend the pool and its own id (`X-Service`, `X-Backend`), and the client who has answered and how fast
     /// (`X-Backend-Server`, `X-Load-Balanced`, `X-Backend-Response-Time`).
     pub service_headers: bool,
+    /// Compress responses. `None`: they go on as they come.
+    pub compression: Option<CompressionSettings>,
+    /// Send a copy of requests to another pool, too.
+    pub mirror: Option<MirrorSettings>,
 }
 
 impl RouteSettings {
@@ -72,6 +78,8 @@ impl RouteSettings {
             priority: None,
             max_body_bytes: None,
             service_headers: false,
+            compression: None,
+            mirror: None,
         }
     }
 }
@@ -89,6 +97,8 @@ pub struct Gateway {
 pub(crate) struct Routes {
     pub(crate) router: Router,
     pub(crate) settings: Vec<(RouteSettings, Option<usize>)>,
+    /// The mirror of each, if it has one.
+    pub(crate) mirrors: Vec<Option<Arc<Mirror>>>,
 }
 
 impl Gateway {
@@ -111,7 +121,8 @@ impl Gateway {
     ///
     /// # Errors
     /// No pool, two of one name, a route to none of them, more or fewer entries than the router has routes; a redirect's status or a
-    /// response that cannot be sent; header rules that do not pass [`HeaderRules::validate`].
+    /// response that cannot be sent; header rules that do not pass [`HeaderRules::validate`], compression or a mirror that do not pass theirs;
+    /// a mirror to no pool, or to the route's own.
     pub fn routed(
         pools: Vec<(LoadBalancer, ProxySettings)>,
         router: Router,
@@ -128,6 +139,7 @@ impl Gateway {
             return Err(SettingsError::new("routes", routes.len(), format!("must be {}", router.len())));
         }
         let mut settings = Vec::with_capacity(routes.len());
+        let mut mirrors = Vec::with_capacity(routes.len());
         for route in routes {
             let pool = match &route.action {
                 RouteAction::Pool(pool) => {
@@ -145,8 +157,27 @@ impl Gateway {
             };
             route.request_headers.validate()?;
             route.response_headers.validate()?;
+            route.compression.as_ref().map_or(Ok(()), CompressionSettings::validate)?;
+            mirrors.push(mirror(&route, pool, &names)?);
             settings.push((route, pool));
         }
-        Ok(Self { targets: pools, routes: Some(Arc::new(Routes { router, settings })) })
+        Ok(Self { targets: pools, routes: Some(Arc::new(Routes { router, settings, mirrors })) })
     }
+}
+
+/// A route's mirror, its pool found among these; `own` is the route's.
+fn mirror(
+    route: &RouteSettings,
+    own: Option<usize>,
+    pools: &[&str],
+) -> Result<Option<Arc<Mirror>>, SettingsError> {
+    let Some(settings) = &route.mirror else { return Ok(None) };
+    settings.validate()?;
+    let wrong = |must: &str| SettingsError::new("mirror", &settings.pool, must);
+    let at =
+        pools.iter().position(|name| *name == settings.pool).ok_or_else(|| wrong("is no pool's name"))?;
+    if own == Some(at) {
+        return Err(wrong("must be another pool than the route's own"));
+    }
+    Ok(Some(Arc::new(Mirror::new(&route.name, settings, at))))
 }

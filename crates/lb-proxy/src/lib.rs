@@ -23,6 +23,8 @@
 //! | `upload`, `record`, `rate` | the request's body streams, as large and as slow as it may be; what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
+//! | `compress/*` | the response is compressed on its way, where its route wants that |
+//! | `mirror/*` | a copy of the request goes to another pool, where its route wants that |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
 //! The HTTP/1 engine towards backends is behind `engine` (connect, exchange, body) and can be replaced without touching policy,
@@ -31,6 +33,7 @@
 mod agent;
 mod attempt;
 mod body;
+mod compress;
 mod door;
 mod engine;
 mod error;
@@ -42,6 +45,7 @@ mod headers;
 mod hedge;
 mod limit;
 mod load_report;
+mod mirror;
 mod outgoing;
 mod proxy;
 mod rate;
@@ -64,11 +68,13 @@ mod upstream;
 
 pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
+pub use compress::{Coding, CompressionSettings};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
 pub use gateway::{Gateway, RouteAction, RouteSettings};
 pub use lb_geo::TrustedProxies;
 pub use limit::{RateLimitStats, RateLimiting};
+pub use mirror::{MirrorResult, MirrorSettings, MirrorStats};
 pub use proxy::{ClientAddr, Proxy};
 pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use rules::HeaderRules;

@@ -5,9 +5,10 @@ use crate::engine::RequestBody;
 use crate::error::ProxyError;
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
+use crate::mirror::Copier;
 use crate::rate::MinRate;
 use crate::request;
-use crate::routing::{Asked, Routing, Way};
+use crate::routing::{Asked, Routed, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
@@ -75,6 +76,12 @@ impl<B: RequestBody> Worker<B> {
             Some(routing) => routing.judge(request, whose, client),
         };
         (whose, way)
+    }
+
+    /// What sends a copy of the request, where its route wants one. Boxed: it is seldom there.
+    fn copier<'w>(&'w self, routed: Option<&Routed<'w>>, own: &'w Service<B>) -> Option<Box<Copier<'w, B>>> {
+        let mirror = routed?.route.mirror.as_ref()?;
+        Some(Box::new(Copier::new(mirror, own, self.services.get(mirror.at)?)))
     }
 
     /// Are connections opened before requests ask for them?
@@ -176,6 +183,7 @@ impl<B: RequestBody> Proxy<B> {
         let routing = routes.map(Routing::new);
         if let Some(routing) = &routing {
             stats.register_routes(routing.requests());
+            stats.register_mirrors(routing.mirrors());
         }
         let trusted = settings.trusted.clone();
         let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
@@ -210,7 +218,8 @@ impl<B: RequestBody> Proxy<B> {
         let response = match way {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
-                let asked = Asked { whose, routed };
+                let copier = w.copier(routed.as_deref(), service);
+                let asked = Asked { whose, routed, copier: copier.as_deref().map(|c| c as _) };
                 let mut response = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
@@ -218,7 +227,13 @@ impl<B: RequestBody> Proxy<B> {
                         service.own_response(error, seen.json, is_head)
                     }
                 };
+                if let Some(copier) = &copier {
+                    copier.answered(response.status(), watch.now());
+                }
                 if let Some(routed) = &asked.routed {
+                    if let Some(compression) = &routed.route.compression {
+                        response = compression.apply(response, routed.coding, is_head, &w.counters);
+                    }
                     routed.to_client(response.headers_mut());
                 }
                 response

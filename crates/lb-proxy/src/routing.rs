@@ -2,15 +2,19 @@
 //!
 //! What is forwarded is the path that was judged, in its one spelling (`lb-route` says why), or what the route makes of it.
 
+use crate::compress::{Coding, Compression};
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
 use crate::gateway::{RouteAction, RouteSettings, Routes};
+use crate::headers::Seen;
 use crate::limit::RateLimiting;
+use crate::mirror::Mirror;
 use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::rules::{Expanded, Rules};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts as RequestHead;
 use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
@@ -41,6 +45,8 @@ pub(crate) struct Route {
     pub(crate) priority: Option<Priority>,
     pub(crate) max_body: u64,
     pub(crate) service_headers: bool,
+    pub(crate) compression: Option<Compression>,
+    pub(crate) mirror: Option<Arc<Mirror>>,
     /// It asks for nothing but a way.
     is_plain: bool,
 }
@@ -55,6 +61,8 @@ enum Action {
 /// What a route wants of one request on its way: there only if it wants anything.
 pub(crate) struct Routed<'w> {
     pub(crate) route: &'w Route,
+    /// What its response may be compressed with.
+    pub(crate) coding: Option<Coding>,
     request: Expanded,
     response: Expanded,
 }
@@ -75,6 +83,14 @@ impl Routed<'_> {
 pub(crate) struct Asked<'w> {
     pub(crate) whose: Option<ClientAddress>,
     pub(crate) routed: Option<Box<Routed<'w>>>,
+    /// Who wants to know that it was let in.
+    pub(crate) copier: Option<&'w dyn OnAdmission>,
+}
+
+/// Is told of a request that may go to a backend, while it is as the client sent it.
+pub(crate) trait OnAdmission: Send + Sync {
+    /// `is_bare`: it has no body.
+    fn admitted(&self, head: &RequestHead, is_bare: bool, asked: &Asked<'_>, seen: &Seen, client: &Client);
 }
 
 /// Where a request goes.
@@ -86,7 +102,7 @@ pub(crate) enum Way<'w> {
 }
 
 impl Route {
-    fn new((s, pool): &(RouteSettings, Option<usize>)) -> Self {
+    fn new((s, pool): &(RouteSettings, Option<usize>), mirror: Option<&Arc<Mirror>>) -> Self {
         let action = match (&s.action, pool) {
             (RouteAction::Redirect { status, location }, _) => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
@@ -102,7 +118,9 @@ impl Route {
             && s.rate_limit.is_none()
             && s.priority.is_none()
             && s.max_body_bytes.is_none()
-            && !s.service_headers;
+            && !s.service_headers
+            && s.compression.is_none()
+            && mirror.is_none();
         Self {
             name: s.name.clone(),
             action,
@@ -114,6 +132,8 @@ impl Route {
             priority: s.priority,
             max_body: s.max_body_bytes.unwrap_or(u64::MAX),
             service_headers: s.service_headers,
+            compression: s.compression.as_ref().map(Compression::new),
+            mirror: mirror.cloned(),
             is_plain,
         }
     }
@@ -138,9 +158,19 @@ impl Route {
 
 impl Routing {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
-        let ways: Box<[Route]> = routes.settings.iter().map(Route::new).collect();
+        let ways: Box<[Route]> = routes
+            .settings
+            .iter()
+            .zip(&routes.mirrors)
+            .map(|(s, mirror)| Route::new(s, mirror.as_ref()))
+            .collect();
         let requests = ways.iter().map(|_| AtomicU64::default()).collect();
         Self { routes, ways, requests }
+    }
+
+    /// The routes' mirrors.
+    pub(crate) fn mirrors(&self) -> impl Iterator<Item = &Arc<Mirror>> {
+        self.routes.mirrors.iter().flatten()
     }
 
     /// This worker's counts of requests, by route.
@@ -184,7 +214,8 @@ impl Routing {
             let routed = (!route.is_plain).then(|| {
                 let values = values();
                 let (request, response) = (route.request.expand(&values), route.response.expand(&values));
-                Box::new(Routed { route, request, response })
+                let coding = route.compression.as_ref().and_then(|c| c.choose(headers.0));
+                Box::new(Routed { route, coding, request, response })
             });
             let path = match &route.rewrite {
                 Some(rewrite) => rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned(),

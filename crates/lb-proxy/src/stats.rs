@@ -1,6 +1,7 @@
 //! Counters of the data plane: one set per worker, added up when somebody looks.
 
 use crate::error::{ProxyError, Side};
+use crate::mirror::{Mirror, MirrorStats};
 use crate::retry::Failure;
 use crate::upstream::shared::{UpstreamConnections, Upstreams};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,6 +16,8 @@ macro_rules! counters {
             $(pub(crate) $name: AtomicU64,)*
             /// By class: 1xx … 5xx.
             pub(crate) responses: [AtomicU64; 5],
+            /// By coding: those of [`Coding::ALL`](crate::Coding::ALL).
+            pub(crate) compressed: [AtomicU64; 3],
         }
 
         /// The data plane's counters since its start, over all workers.
@@ -24,12 +27,17 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
             /// Responses given to clients, by class: 1xx … 5xx.
             pub responses: [u64; 5],
+            /// Responses that were compressed, by coding: those of [`Coding::ALL`](crate::Coding::ALL).
+            pub compressed: [u64; 3],
         }
 
         impl ProxyStatsSnapshot {
             fn add(&mut self, c: &Counters) {
                 $(self.$name = self.$name.wrapping_add(c.$name.load(Relaxed));)*
                 for (mine, theirs) in self.responses.iter_mut().zip(&c.responses) {
+                    *mine += theirs.load(Relaxed);
+                }
+                for (mine, theirs) in self.compressed.iter_mut().zip(&c.compressed) {
                     *mine += theirs.load(Relaxed);
                 }
             }
@@ -94,6 +102,10 @@ counters! {
     load_reports_malformed,
     /// Agent reports in response headers that could not be read.
     agent_reports_malformed,
+    /// Bytes of responses that went into compression.
+    compression_bytes_in,
+    /// Bytes that came out of it.
+    compression_bytes_out,
 }
 
 impl ProxyStatsSnapshot {
@@ -147,6 +159,8 @@ pub struct ProxyStats {
     upstreams: Mutex<Vec<Weak<dyn Upstreams>>>,
     /// Of each worker, requests by route.
     routes: Mutex<Vec<Arc<[AtomicU64]>>>,
+    /// The routes' mirrors, which all workers share.
+    mirrors: Mutex<Vec<Arc<Mirror>>>,
 }
 
 impl std::fmt::Debug for ProxyStats {
@@ -178,6 +192,16 @@ impl ProxyStats {
         let routes = workers.first().map_or(0, |first| first.len());
         let of = |route: usize| workers.iter().filter_map(|w| w.get(route)).map(|n| n.load(Relaxed)).sum();
         (0..routes).map(of).collect()
+    }
+
+    /// The routes' mirrors: the same for every worker.
+    pub(crate) fn register_mirrors<'m>(&self, mirrors: impl Iterator<Item = &'m Arc<Mirror>>) {
+        *lock(&self.mirrors) = mirrors.cloned().collect();
+    }
+
+    /// What each route's mirror did, in the routes' order; nothing of routes without one.
+    pub fn mirrors(&self) -> Vec<MirrorStats> {
+        lock(&self.mirrors).iter().map(|m| m.stats()).collect()
     }
 
     /// A pool's connections.

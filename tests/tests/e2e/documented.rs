@@ -20,6 +20,8 @@ fn the_configurations_of_the_pages_are_good() {
         ("sessions.md", 1),
         ("geography.md", 2),
         ("gateway.md", 1),
+        ("compression.md", 1),
+        ("mirroring.md", 1),
     ];
     for (page, least) in pages {
         let found = configurations(page);

@@ -46,6 +46,7 @@ impl Admin {
             .metrics_from(move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
                 metrics::routes(&routes, &stats.route_requests(), out);
+                metrics::mirrors(&stats.mirrors(), out);
                 metrics::upstreams(&stats.upstreams(), out);
                 stores.metrics(out);
                 limits.iter().for_each(|(pool, limit)| metrics::rate_limit(pool, &limit.stats(), out));

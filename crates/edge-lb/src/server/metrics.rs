@@ -1,7 +1,9 @@
 //! The data plane's counters for `/metrics`: the proxy and the admin server do not know each other.
 
 use lb_admin::MetricsWriter;
-use lb_proxy::{CloseReason, ProxyStatsSnapshot, RateLimitStats, UpstreamConnections};
+use lb_proxy::{
+    CloseReason, Coding, MirrorResult, MirrorStats, ProxyStatsSnapshot, RateLimitStats, UpstreamConnections,
+};
 
 /// Writes all of them.
 pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
@@ -10,6 +12,10 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
     let help = "Responses to clients by class of status.";
     for (class, n) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(s.responses) {
         out.counter("edge_lb_http_responses_total", help, &[("class", class)], n);
+    }
+    for (coding, n) in Coding::ALL.into_iter().zip(s.compressed) {
+        let help = "Responses that were compressed here.";
+        out.counter("edge_lb_compressed_responses_total", help, &[("encoding", coding.as_str())], n);
     }
     let help = "Retries by what they came after.";
     let reasons = [
@@ -73,6 +79,16 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
             s.load_reports_malformed,
         ),
         (
+            "edge_lb_compression_input_bytes_total",
+            "Bytes of responses that went into compression.",
+            s.compression_bytes_in,
+        ),
+        (
+            "edge_lb_compression_output_bytes_total",
+            "Bytes of responses that came out of it.",
+            s.compression_bytes_out,
+        ),
+        (
             "edge_lb_agent_reports_malformed_total",
             "Agent reports in response headers that could not be read.",
             s.agent_reports_malformed,
@@ -89,6 +105,24 @@ pub(super) fn routes(names: &[String], requests: &[u64], out: &mut MetricsWriter
     for (name, n) in names.iter().zip(requests).take(ROUTES_MAX) {
         let help = "Requests that took the route, of the first 1000.";
         out.counter("edge_lb_route_requests_total", help, &[("route", name)], *n);
+    }
+}
+
+/// What became of the copies of requests; of the first [`ROUTES_MAX`] routes that make any.
+pub(super) fn mirrors(all: &[MirrorStats], out: &mut MetricsWriter) {
+    for m in all.iter().take(ROUTES_MAX) {
+        let route = ("route", &*m.route);
+        for (result, n) in MirrorResult::ALL.into_iter().zip(m.results) {
+            let help = "Requests that were to be mirrored, by what became of it.";
+            let labels = [route, ("result", result.as_str())];
+            out.counter("edge_lb_mirror_requests_total", help, &labels, n);
+        }
+        let help = "Mirrored requests that are under way.";
+        out.gauge("edge_lb_mirror_in_flight", help, &[route], m.in_flight as f64);
+        for (side, times) in [("primary", &m.primary), ("shadow", &m.shadow)] {
+            let help = "Time to the head of the response, of mirrored requests that both sides answered.";
+            out.histogram("edge_lb_mirror_latency_seconds", help, &[route, ("side", side)], times);
+        }
     }
 }
 

@@ -97,6 +97,7 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     }
     built.values_mut().for_each(|(_, settings)| settings.trusted.clone_from(&trusted));
     let route_names: Vec<String> = config.routes.iter().map(|r| r.name.clone()).collect();
+    let shadows = routes::shadows(&config.routes);
     let gateway = routes::gateway(&entry, config.routes, &built, &common)?;
     let route_limits =
         gateway.routes().filter_map(|r| Some((format!("route.{}", r.name), r.rate_limit.clone()?)));
@@ -125,7 +126,9 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         limits,
         routes: route_names,
     };
-    let admin = admin.map(|a| Admin::bind(a.address, &pools, &entries, sources)).transpose()?;
+    // Nobody waits for a shadow pool: it makes no node ready.
+    let of_clients: Vec<_> = entries.iter().filter(|lb| !shadows.contains(lb.name())).cloned().collect();
+    let admin = admin.map(|a| Admin::bind(a.address, &pools, &of_clients, sources)).transpose()?;
     Ok(Assembled { entries, pools, stores, geography, server, admin, grace: shutdown_grace })
 }
 

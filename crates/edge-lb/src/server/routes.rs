@@ -4,8 +4,8 @@ use super::AssembleError;
 use super::pool::{self, Common};
 use http::HeaderName;
 use lb_balancer::LoadBalancer;
-use lb_config::{HeaderChanges, PathRewrite, Route, RouteAction};
-use lb_proxy::{Gateway, HeaderRules, ProxySettings, RouteSettings};
+use lb_config::{Coding, Compression, HeaderChanges, Mirror, PathRewrite, Route, RouteAction};
+use lb_proxy::{CompressionSettings, Gateway, HeaderRules, MirrorSettings, ProxySettings, RouteSettings};
 use lb_route::{Rewrite, Router, Template};
 use std::collections::{BTreeMap, HashSet};
 
@@ -30,11 +30,11 @@ pub(super) fn gateway(
         AssembleError::Route { route: name, error: e.error }
     })?;
     let mut names = HashSet::new();
-    let led_to = routes.iter().filter_map(|r| match &r.action {
-        RouteAction::Pool(pool) => Some(pool.clone()),
-        _ => None,
-    });
-    let pools: Vec<_> = led_to.filter(|name| names.insert(name.clone())).collect();
+    let pools: Vec<_> = led_to(&routes)
+        .chain(mirrored(&routes))
+        .map(str::to_owned)
+        .filter(|name| names.insert(name.clone()))
+        .collect();
     let mut targets = pools.iter().map(|name| target(name)).collect::<Result<Vec<_>, _>>()?;
     if targets.is_empty() {
         // Nothing is forwarded. A proxy has a pool all the same.
@@ -48,6 +48,25 @@ pub(super) fn gateway(
     let settings = settings.collect::<Result<_, _>>()?;
     Gateway::routed(targets, router, settings)
         .map_err(|error| AssembleError::Route { route: String::new(), error })
+}
+
+/// The pools that requests are sent to, in the routes' order.
+fn led_to(routes: &[Route]) -> impl Iterator<Item = &str> {
+    routes.iter().filter_map(|r| match &r.action {
+        RouteAction::Pool(pool) => Some(pool.as_str()),
+        _ => None,
+    })
+}
+
+/// The pools that copies of requests are sent to.
+fn mirrored(routes: &[Route]) -> impl Iterator<Item = &str> {
+    routes.iter().filter_map(|r| Some(r.mirror.as_ref()?.pool.as_str()))
+}
+
+/// The pools that get nothing but copies: no client waits for them.
+pub(super) fn shadows(routes: &[Route]) -> HashSet<String> {
+    let of_clients: HashSet<&str> = led_to(routes).collect();
+    mirrored(routes).filter(|pool| !of_clients.contains(pool)).map(str::to_owned).collect()
 }
 
 fn settings(
@@ -97,7 +116,32 @@ fn settings(
     settings.priority = priority;
     settings.max_body_bytes = route.max_body;
     settings.service_headers = route.service_headers;
+    settings.compression = route.compression.map(compression);
+    settings.mirror = route.mirror.map(mirror);
     Ok(settings)
+}
+
+fn compression(c: Compression) -> CompressionSettings {
+    let mut settings = CompressionSettings::default();
+    let coding = |coding: &Coding| match coding {
+        Coding::Gzip => Some(lb_proxy::Coding::Gzip),
+        Coding::Brotli => Some(lb_proxy::Coding::Brotli),
+        Coding::Zstd => Some(lb_proxy::Coding::Zstd),
+        // There is no other.
+        _ => None,
+    };
+    settings.algorithms = c.algorithms.iter().filter_map(coding).collect();
+    settings.min_size = c.min_size;
+    if let Some(types) = c.types {
+        settings.types = types;
+    }
+    settings
+}
+
+fn mirror(m: Mirror) -> MirrorSettings {
+    let mut settings = MirrorSettings::new(m.pool);
+    (settings.percent, settings.max_in_flight, settings.timeout) = (m.percent, m.max_in_flight, m.timeout);
+    settings
 }
 
 fn rules(

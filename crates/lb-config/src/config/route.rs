@@ -1,6 +1,6 @@
 //! Which pool a request goes to, and what becomes of it on the way.
 
-use super::Limiting;
+use super::{Compression, Limiting, Mirror};
 use lb_route::Template;
 use lb_types::FixedResponse;
 use std::time::Duration;
@@ -31,6 +31,10 @@ pub struct Route {
     pub max_body: Option<u64>,
     /// Whether the backend is told pool and id, and the client who has answered.
     pub service_headers: bool,
+    /// Responses are compressed. `None`: they go on as they come.
+    pub compression: Option<Compression>,
+    /// Copies go to another pool. `None`: nothing is copied.
+    pub mirror: Option<Mirror>,
 }
 
 /// Where a route's requests go.

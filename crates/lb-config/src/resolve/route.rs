@@ -4,7 +4,7 @@ use super::algorithm::is_token;
 use super::http_check::header_fields;
 use super::known::Known;
 use super::tree::Routed;
-use super::{admission, check_name, response, set};
+use super::{admission, check_name, compression, mirror, response, set};
 use crate::config::{Config, HeaderChanges, PathRewrite, Route, RouteAction};
 use crate::diagnostic::Sink;
 use crate::node::{Node, Span, Value, shorten};
@@ -59,7 +59,10 @@ pub(super) fn routes(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config:
         return Routed::Wrong;
     }
     together(sink, &places, config);
-    let is_known = |r: &Route| !matches!(&r.action, RouteAction::Pool(p) if !config.pools.contains_key(p));
+    let is_known = |r: &Route| {
+        !matches!(&r.action, RouteAction::Pool(p) if !config.pools.contains_key(p))
+            && r.mirror.as_ref().is_none_or(|m| config.pools.contains_key(&m.pool))
+    };
     if config.routes.iter().all(is_known) { Routed::Known } else { Routed::Wrong }
 }
 
@@ -99,8 +102,17 @@ fn route(r: &Reader<'_>, place: usize, known: &Known<'_>, config: &Config) -> Op
     let parameters = parameters(r, &conditions);
     let action = action(r, &parameters, config);
     if action.is_some() && !matches!(action, Some(RouteAction::Pool(_))) {
-        let of_pools =
-            ["rewrite", "headers", "timeouts", "rate_limit", "priority", "max_body", "service_headers"];
+        let of_pools = [
+            "rewrite",
+            "headers",
+            "timeouts",
+            "rate_limit",
+            "priority",
+            "max_body",
+            "service_headers",
+            "compression",
+            "mirror",
+        ];
         r.refuse(&of_pools, |key| format!("`{key}` does nothing without `pool`: nothing is forwarded"));
     }
     let headers = r.field("headers").table();
@@ -124,6 +136,8 @@ fn route(r: &Reader<'_>, place: usize, known: &Known<'_>, config: &Config) -> Op
         priority: action.as_ref().and_then(|action| priority(&r.field("priority"), action, config)),
         max_body: r.field("max_body").size(0..=1 << 50),
         service_headers: r.field("service_headers").boolean().unwrap_or(false),
+        compression: r.field("compression").table().and_then(|t| compression::compression(&t)),
+        mirror: r.field("mirror").table().and_then(|t| mirror::mirror(&t, action.as_ref(), config)),
         action: action?,
         name,
         conditions,

@@ -84,7 +84,10 @@ fn unreached(
         RouteAction::Pool(pool) => Some(pool.clone()),
         _ => None,
     };
-    let led_to: HashSet<String> = config.routes.iter().filter_map(pool).collect();
+    let mirrored = |r: &'_ Route| r.mirror.as_ref().map(|m| m.pool.clone());
+    let routes = config.routes.iter();
+    let led_to: HashSet<String> =
+        routes.clone().filter_map(pool).chain(routes.filter_map(mirrored)).collect();
     for (name, r) in named.iter().filter(|(name, _)| !is_below(name) && !led_to.contains(*name)) {
         let message = format!("no request comes to pool `{}`: no route leads to it", shorten(name));
         sink.error(r.span, message).help("remove it, or add a route with it");

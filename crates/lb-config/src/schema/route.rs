@@ -2,6 +2,8 @@
 
 use super::Default::{Required, Text, Value};
 use super::admission::RATE_LIMIT;
+use super::compression::COMPRESSION;
+use super::mirror::MIRROR;
 use super::proof::*;
 use super::response::response;
 use super::{Key, Kind, Section};
@@ -124,11 +126,21 @@ pub(super) static ROUTE: Section = Section {
             "Tell the backend the pool and its id (`X-Service`, `X-Backend`), and the client who has answered and how fast (`X-Backend-Server`, \
              `X-Load-Balanced`, `X-Backend-Response-Time` in ms).",
         ),
+        Key::section(
+            "compression",
+            Kind::Table(&COMPRESSION),
+            NONE,
+            "Responses are compressed for clients that accept it.",
+        ),
+        Key::section(
+            "mirror",
+            Kind::Table(&MIRROR),
+            NONE,
+            "A copy of requests that are safe goes to another pool, too.",
+        ),
         Key::planned("split", ROUTING),
-        Key::planned("mirror", ROUTING),
         Key::planned("retry_policy", ROUTING),
         Key::planned("cors", ROUTING),
-        Key::planned("compression", ROUTING),
         Key::planned("basic_auth", ROUTING),
         Key::planned("forward_auth", ROUTING),
     ],
