@@ -40,6 +40,15 @@ pub enum ProxyError {
     /// No route takes the request.
     #[error("Service not found")]
     NoRoute,
+    /// The route does not let this address in.
+    #[error("Forbidden")]
+    Forbidden,
+    /// The route wants a name and a password, and there was no right one.
+    #[error("Unauthorized")]
+    Unauthorized,
+    /// Whether the request may come in cannot be found out now.
+    #[error("authentication is not available")]
+    AuthUnavailable,
     /// The client makes more requests than it may.
     #[error("Rate limit exceeded")]
     RateLimited,
@@ -76,7 +85,13 @@ impl ProxyError {
             | Self::BodyTooLarge
             | Self::Path(_)
             | Self::ClientBody => Side::Client,
-            Self::NoRoute | Self::NoBackend(_) | Self::RateLimited | Self::Overloaded => Side::Balancer,
+            Self::NoRoute
+            | Self::Forbidden
+            | Self::Unauthorized
+            | Self::AuthUnavailable
+            | Self::NoBackend(_)
+            | Self::RateLimited
+            | Self::Overloaded => Side::Balancer,
             Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
                 Side::Upstream
             }
@@ -93,10 +108,12 @@ impl ProxyError {
         match self {
             Self::BadRequest(_) | Self::Path(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoBackend(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoBackend(_) | Self::Overloaded | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connect | Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -106,6 +123,14 @@ impl ProxyError {
     /// May its client still be sending, so that closing at once could take the answer from it?
     pub(crate) fn is_amid_body(self) -> bool {
         matches!(self, Self::ClientTimeout | Self::BodyTooLarge)
+    }
+
+    /// What operators are told: the inside, too.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::NoBackend(why) => format!("{self}: {why}"),
+            _ => self.to_string(),
+        }
     }
 
     /// The response's head and body: a line of text, or JSON for clients that ask for it. Nothing of the inside is told but the kind.

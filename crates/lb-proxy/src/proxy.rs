@@ -1,19 +1,23 @@
 //! The proxy's handle, and what all requests of a worker share.
 
-use crate::body::ProxyBody;
+use crate::body::{ProxyBody, Source};
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
+use crate::gate::{Arrival, Refusal};
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
+use crate::identity::RequestIds;
+use crate::pages::{self, ErrorPages};
 use crate::rate::MinRate;
 use crate::request;
-use crate::routing::{Asked, Routing, Way};
+use crate::routing::{Asked, Routed, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
-use crate::timer::{Timer, Watch};
+use crate::timer::{Phase, Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
@@ -53,10 +57,22 @@ pub(crate) struct Worker<B: RequestBody> {
     /// None where there is one service, which takes everything.
     routing: Option<Routing>,
     pub(crate) trusted: Option<Arc<TrustedPeers>>,
+    ids: Option<Arc<RequestIds>>,
+    /// None where nothing is to be said in place of errors or beside them.
+    extras: Option<Box<Extras>>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
     stats: Arc<ProxyStats>,
 }
+
+/// What is said in place of errors, or beside them.
+struct Extras {
+    pages: Option<Arc<ErrorPages>>,
+    says_why: bool,
+}
+
+/// Why a client got an error, for those who are trusted.
+const REASON: HeaderName = HeaderName::from_static("x-edge-lb-reason");
 
 impl<B: RequestBody> Worker<B> {
     /// Whose request it is, and where it goes.
@@ -65,6 +81,7 @@ impl<B: RequestBody> Worker<B> {
         request: &mut Request<B>,
         seen: &Seen,
         client: &Client,
+        id: Option<&HeaderValue>,
     ) -> (Option<ClientAddress>, Result<Way<'_>, ProxyError>) {
         if let Err(error) = request::check(request, seen) {
             return (None, Err(error));
@@ -72,9 +89,71 @@ impl<B: RequestBody> Worker<B> {
         let whose = client.address(request.headers());
         let way = match &self.routing {
             None => Ok(Way::Service(0, None)),
-            Some(routing) => routing.judge(request, whose, client),
+            Some(routing) => routing.judge(request, whose, client, id),
         };
         (whose, way)
+    }
+
+    /// Lets a request through its route's gate, or gives the answer in its place, and the error if it is one.
+    #[cold]
+    async fn at_gate(
+        &self,
+        request: &mut Request<B>,
+        routed: &mut Routed<'_>,
+        (seen, client, whose): (&Seen, &Client, Option<ClientAddress>),
+        watch: &Arc<Watch>,
+    ) -> Option<Box<(Response<ProxyBody<B>>, Option<ProxyError>)>> {
+        let gate = routed.route.gate.as_deref()?;
+        // Nobody's deadline runs meanwhile: who is asked has one of its own.
+        watch.arm(Phase::Backoff, watch.now(), Duration::MAX);
+        let (method, version) = (request.method().clone(), request.version());
+        let arrival = Arrival { method: &method, version, seen, client, whose };
+        let refusal = gate.pass(request.headers_mut(), &mut routed.passage, arrival).await.err()?;
+        watch.rest(watch.now(), client.limits.idle_timeout);
+        let own = |error| self.services[0].own_response(error, seen.json, method == Method::HEAD);
+        Some(Box::new(match refusal {
+            Refusal::Error(error) => (own(error), Some(error)),
+            Refusal::Challenge(challenge) => {
+                let mut response = own(ProxyError::Unauthorized);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                (response, Some(ProxyError::Unauthorized))
+            }
+            Refusal::Answer(parts, body) => (Response::from_parts(parts, ProxyBody::own(body)), None),
+        }))
+    }
+
+    /// What goes with a response, whoever gives it.
+    #[inline(never)]
+    fn dress(
+        &self,
+        response: &mut Response<ProxyBody<B>>,
+        error: Option<ProxyError>,
+        asked: &Asked<'_>,
+        is_head: bool,
+    ) {
+        let routed = asked.routed.as_deref();
+        // Of all that a service answers in a backend's place, a limit is the one error among them.
+        let limited =
+            response.status() == StatusCode::TOO_MANY_REQUESTS && response.body().source() == Source::Error;
+        let error = error.or(limited.then_some(ProxyError::RateLimited));
+        let own = routed.and_then(|r| r.route.pages.as_deref());
+        let general = self.extras.as_ref().and_then(|x| x.pages.as_deref());
+        if own.is_some() || general.is_some() {
+            pages::dress(response, [own, general], is_head);
+        }
+        if let (Some(error), Some(trusted)) = (error, &self.trusted)
+            && self.extras.as_ref().is_some_and(|x| x.says_why)
+            && asked.whose.is_some_and(|whose| trusted.proxies.contains(whose.ip))
+            && let Ok(reason) = HeaderValue::from_str(&error.reason())
+        {
+            response.headers_mut().insert(REASON, reason);
+        }
+        if let (Some(id), Some(ids)) = (&asked.id, &self.ids) {
+            response.headers_mut().insert(&ids.header, id.clone());
+        }
+        if let Some(routed) = routed {
+            routed.to_client(response.headers_mut());
+        }
     }
 
     /// Are connections opened before requests ask for them?
@@ -177,13 +256,27 @@ impl<B: RequestBody> Proxy<B> {
         if let Some(routing) = &routing {
             stats.register_routes(routing.requests());
         }
-        let trusted = settings.trusted.clone();
+        let (trusted, ids) = (settings.trusted.clone(), settings.request_ids.clone());
+        let extras = Extras { pages: settings.error_pages.clone(), says_why: settings.debug_headers };
+        let extras = (extras.pages.is_some() || extras.says_why).then(|| Box::new(extras));
         let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
         let counters = stats.register();
         let leaves: Box<[_]> = shared.iter().map(Leaf::of).collect();
         let service = |target| Arc::new(Service::new(target, &leaves, timer.clone(), counters.clone()));
         let services = targets.into_iter().map(service).collect();
-        Self { worker: Arc::new(Worker { services, leaves, routing, trusted, timer, counters, stats }) }
+        Self {
+            worker: Arc::new(Worker {
+                services,
+                leaves,
+                routing,
+                trusted,
+                ids,
+                extras,
+                timer,
+                counters,
+                stats,
+            }),
+        }
     }
 
     /// The counters.
@@ -206,32 +299,49 @@ impl<B: RequestBody> Proxy<B> {
         Counters::count(&w.counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
-        let (whose, way) = w.way(&mut request, &seen, client);
-        let response = match way {
+        let id = w.ids.as_ref().map(|ids| ids.assign(request.headers_mut(), client));
+        let (whose, mut way) = w.way(&mut request, &seen, client, id.as_ref());
+        let mut stopped = None;
+        if let Ok(way) = &mut way
+            && let Some(routed) = way.routed().filter(|routed| routed.route.gate.is_some())
+        {
+            stopped = Box::pin(w.at_gate(&mut request, routed, (&seen, client, whose), watch)).await;
+        }
+        let mut asked = Asked { whose, id, routed: None };
+        let mut error = None;
+        let mut response = match way {
+            Ok(Way::Service(_, routed) | Way::Answer(_, routed)) if stopped.is_some() => {
+                asked.routed = routed;
+                let answer;
+                (answer, error) = *stopped.expect("it was looked at");
+                answer
+            }
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
-                let asked = Asked { whose, routed };
-                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
+                asked.routed = routed;
+                match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
-                    Err(error) => {
-                        rest(error, client, watch);
-                        service.own_response(error, seen.json, is_head)
+                    Err(e) => {
+                        error = Some(e);
+                        rest(e, client, watch);
+                        service.own_response(e, seen.json, is_head)
                     }
-                };
-                if let Some(routed) = &asked.routed {
-                    routed.to_client(response.headers_mut());
                 }
-                response
             }
-            Ok(Way::Answer(answer)) => {
+            Ok(Way::Answer(answer, routed)) => {
+                asked.routed = routed;
                 watch.rest(watch.now(), client.limits.idle_timeout);
                 Response::from_parts(answer.0, ProxyBody::own(answer.1))
             }
-            Err(error) => {
-                rest(error, client, watch);
-                w.services[0].own_response(error, seen.json, is_head)
+            Err(e) => {
+                error = Some(e);
+                rest(e, client, watch);
+                w.services[0].own_response(e, seen.json, is_head)
             }
         };
+        if asked.routed.is_some() || asked.id.is_some() || w.extras.is_some() {
+            w.dress(&mut response, error, &asked, is_head);
+        }
         w.counters.response(response.status());
         response
     }
@@ -248,7 +358,6 @@ fn rest(error: ProxyError, client: &Client, watch: &Arc<Watch>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header;
     use http_body_util::{BodyExt as _, Empty};
     use lb_balancer::LoadBalancer;
     use lb_core::{ExclusionCounts, SelectError};
