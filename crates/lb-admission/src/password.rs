@@ -26,7 +26,7 @@ impl PasswordHash {
     /// # Errors
     /// It is none of the known, or costs more than one verification may. The error does not show it.
     pub fn new(text: &str) -> Result<Self, SettingsError> {
-        let wrong = |must: &str| SettingsError::new("hash", "(hidden)", must);
+        let wrong = |must: &str| SettingsError::new("hash", "hidden", must);
         let is_bcrypt = ["$2y$", "$2b$", "$2a$"].iter().any(|kind| text.starts_with(kind));
         if is_bcrypt {
             let parts: bcrypt::HashParts =
@@ -119,7 +119,7 @@ mod tests {
             "$5$saltsalt$tooshort",
         ] {
             let error = PasswordHash::new(text).unwrap_err();
-            assert!(error.field == "hash" && error.value == "(hidden)", "{text}: {error}");
+            assert!(error.field == "hash" && error.value == "\"hidden\"", "{text}: {error}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 mod admission;
+mod gate;
 mod geo;
 mod pooling;
 mod route;
@@ -8,6 +9,7 @@ mod session;
 mod store;
 
 pub use admission::{Limiting, Queuing};
+pub use gate::{BasicAuth, Cors, ErrorPage, ForwardAuth, Gate, IdTrust, RequestId};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
 pub use pooling::ConnectionPooling;
 pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
@@ -51,6 +53,14 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// The header in which trusted proxies tell the client's address.
     pub client_ip_header: ClientIpHeader,
+    /// Pages in place of the proxy's own errors, one at most for a status.
+    pub error_pages: Vec<ErrorPage>,
+    /// Whether clients among `trusted_proxies` are told why they got an error.
+    pub debug_headers: bool,
+    /// How requests get ids. `None`: not at all. Usual with routes.
+    pub request_id: Option<RequestId>,
+    /// Whether backends get `Forwarded`.
+    pub forwarded: bool,
     /// Where state is shared, by name; none is called `memory`.
     pub stores: BTreeMap<String, Store>,
     /// How clients' places are found.
@@ -73,6 +83,10 @@ impl Default for Config {
             warnings: Vec::new(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),
+            error_pages: Vec::new(),
+            debug_headers: false,
+            request_id: None,
+            forwarded: false,
             stores: BTreeMap::new(),
             geo: Geo::default(),
             shutdown_grace: Duration::from_secs(30),

@@ -36,13 +36,7 @@ impl ErrorPage {
     /// # Errors
     /// A type that no header can hold.
     pub fn new(body: impl Into<Bytes>, content_type: &str, intercepts: bool) -> Result<Self, SettingsError> {
-        let wrong = |_| {
-            SettingsError::new(
-                "content_type",
-                format!("\"{content_type}\""),
-                "must be what a header can hold",
-            )
-        };
+        let wrong = |_| SettingsError::new("content_type", content_type, "must be what a header can hold");
         Ok(Self {
             body: body.into(),
             content_type: HeaderValue::from_str(content_type).map_err(wrong)?,
@@ -77,8 +71,7 @@ impl ErrorPages {
             _ => {
                 let code = status.parse().ok().filter(|code| (400..=599).contains(code) && status.len() == 3);
                 let must = "must be a status from 400 to 599, `4xx` or `5xx`";
-                let code =
-                    code.ok_or_else(|| SettingsError::new("error_pages", format!("\"{status}\""), must))?;
+                let code = code.ok_or_else(|| SettingsError::new("error_pages", status, must))?;
                 self.exact.retain(|(known, _)| *known != code);
                 self.exact.push((code, page));
                 self.exact.sort_by_key(|(code, _)| *code);

@@ -8,6 +8,7 @@ mod admission;
 mod agent;
 mod backend;
 mod breaker;
+mod gate;
 mod geo;
 mod health;
 mod outlier;

@@ -95,11 +95,11 @@ impl BasicAuth {
     /// No users, a name that is there twice or that no client could send, a realm that no header can hold; no randomness to be had.
     pub fn new(s: BasicAuthSettings) -> Result<Self, SettingsError> {
         let Some((_, stand_in)) = s.users.first().cloned() else {
-            return Err(SettingsError::new("users", "{}", "must have one at least"));
+            return Err(SettingsError::new("users", 0, "must have one at least"));
         };
         let mut users = HashMap::with_capacity(s.users.len());
         for (name, hash) in s.users {
-            let wrong = |must: &str| SettingsError::new("users", format!("\"{name}\""), must);
+            let wrong = |must: &str| SettingsError::new("users", &name, must);
             if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
                 return Err(wrong("must have a name without colon and controls"));
             }
@@ -110,13 +110,8 @@ impl BasicAuth {
                 return Err(wrong("is there twice"));
             }
         }
-        let bad_realm = || {
-            SettingsError::new(
-                "realm",
-                format!("\"{}\"", s.realm),
-                "must be printable ASCII without quote and backslash",
-            )
-        };
+        let bad_realm =
+            || SettingsError::new("realm", &s.realm, "must be printable ASCII without quote and backslash");
         if s.realm.bytes().any(|b| !(b' '..=b'~').contains(&b) || b == b'"' || b == b'\\') {
             return Err(bad_realm());
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Method, Response, StatusCode};
+use lb_route::OriginPattern;
 use lb_types::SettingsError;
 use std::time::Duration;
 
@@ -43,20 +44,13 @@ pub struct CorsSettings {
 #[derive(Debug)]
 pub struct Cors {
     any: bool,
-    origins: Box<[Origin]>,
+    origins: Box<[OriginPattern]>,
     methods: HeaderValue,
     /// `None`: what was asked for.
     headers: Option<HeaderValue>,
     expose: Option<HeaderValue>,
     credentials: bool,
     max_age: Option<HeaderValue>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Origin {
-    Exact(Box<str>),
-    /// A scheme with `://`, and what the host ends in: `.example.com`, with its port.
-    Below(Box<str>, Box<str>),
 }
 
 impl Cors {
@@ -67,13 +61,13 @@ impl Cors {
     pub fn new(s: &CorsSettings) -> Result<Self, SettingsError> {
         let any = s.origins.iter().any(|origin| origin == "*");
         if s.origins.is_empty() {
-            return Err(SettingsError::new("origins", "[]", "must have one at least"));
+            return Err(SettingsError::new("origins", &s.origins, "must have one at least"));
         }
         if any && s.credentials {
             let must = "must name its origins with credentials: every page could use its visitors' cookies";
-            return Err(SettingsError::new("origins", "\"*\"", must));
+            return Err(SettingsError::new("origins", "*", must));
         }
-        let named = s.origins.iter().filter(|origin| *origin != "*").map(|text| origin(text));
+        let named = s.origins.iter().filter(|origin| *origin != "*").map(|text| OriginPattern::parse(text));
         let origins = named.collect::<Result<_, _>>()?;
         let list =
             |field: &'static str, names: &[String], what: &str| -> Result<HeaderValue, SettingsError> {
@@ -159,63 +153,6 @@ impl Cors {
         }
         (parts, Bytes::new())
     }
-}
-
-impl Origin {
-    fn is(&self, origin: &str) -> bool {
-        match self {
-            Self::Exact(own) => **own == *origin,
-            Self::Below(scheme, end) => origin
-                .strip_prefix(&**scheme)
-                .and_then(|host| host.strip_suffix(&**end))
-                .is_some_and(|below| !below.is_empty() && below.bytes().all(is_of_host)),
-        }
-    }
-}
-
-/// Of the labels before a wildcard's: nothing that ends a host.
-fn is_of_host(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
-}
-
-/// A browser writes scheme and host in lower case, and leaves the usual port out.
-fn origin(text: &str) -> Result<Origin, SettingsError> {
-    let wrong = || {
-        let must = "must be `*`, or a scheme and a host in lower case, such as https://app.example.com or https://*.example.com";
-        SettingsError::new("origins", format!("\"{text}\""), must)
-    };
-    if text == "null" {
-        return Err(SettingsError::new(
-            "origins",
-            "\"null\"",
-            "must be an origin: every sandbox has that one",
-        ));
-    }
-    let (scheme, host) = text.split_once("://").ok_or_else(wrong)?;
-    let good = |b: u8| is_of_host(b) || matches!(b, b':' | b'[' | b']');
-    let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-    let is_scheme =
-        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    let (wild, name) = host.strip_prefix("*.").map_or((false, host), |name| (true, name));
-    if !lower || !is_scheme || name.is_empty() || name.starts_with([':', '.']) || !name.bytes().all(good) {
-        return Err(wrong());
-    }
-    let usual = match scheme {
-        "http" => ":80",
-        "https" => ":443",
-        _ => "",
-    };
-    if !usual.is_empty() && name.ends_with(usual) {
-        return Err(SettingsError::new(
-            "origins",
-            format!("\"{text}\""),
-            format!("must be without {usual}: browsers leave it out"),
-        ));
-    }
-    Ok(match wild {
-        true => Origin::Below(format!("{scheme}://").into(), format!(".{name}").into()),
-        false => Origin::Exact(text.into()),
-    })
 }
 
 /// Is this a question of a browser, whether it may ask? Gives the method that it is about.

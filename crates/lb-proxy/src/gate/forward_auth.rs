@@ -95,7 +95,7 @@ impl ForwardAuth {
     /// # Errors
     /// A URL that is none, has a query, or is of another scheme than `http`; a time-out of none.
     pub fn new(s: ForwardAuthSettings) -> Result<Self, SettingsError> {
-        let wrong = |must: &str| SettingsError::new("url", format!("\"{}\"", s.url), must);
+        let wrong = |must: &str| SettingsError::new("url", &s.url, must);
         let parsed: BackendUrl = s
             .url
             .parse()
@@ -105,7 +105,7 @@ impl ForwardAuth {
         }
         let Address::Tcp { host, port } = parsed.address() else { return Err(wrong("must name a host")) };
         if s.timeout.is_zero() {
-            return Err(SettingsError::new("timeout", "0s", "must be longer than 0"));
+            return Err(SettingsError::new("timeout", s.timeout, "must be longer than 0"));
         }
         let host = match host {
             Host::Ip(ip) => ip.to_string(),
