@@ -376,7 +376,7 @@ impl<B: RequestBody> Service<B> {
                 let (mut parts, body) = *kept;
                 parts.version = http::Version::HTTP_11;
                 watch.rest(watch.now(), client.limits.idle_timeout);
-                // A backend's words, which are all there: an error page has no business here but to intercept, and this one came instead of one.
+                // A backend's words, and its body is done with: no error page takes their place.
                 Ok(Response::from_parts(parts, ProxyBody::own(body)))
             }
         }

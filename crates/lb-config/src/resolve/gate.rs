@@ -186,8 +186,9 @@ fn forward_auth(r: &Reader<'_>, forwards: bool) -> Option<ForwardAuth> {
             url.error("`url` must begin with http://");
         }
         Ok(_) => {}
-        Err(e) => {
-            url.error(format!("`url` = \"{}\": {e}", shorten(text)));
+        Err(_) => {
+            let message = format!("`url` must be a URL without a query, not \"{}\"", shorten(text));
+            url.error(message).help("such as http://127.0.0.1:9091/verify");
         }
     }
     Some(ForwardAuth {
