@@ -51,6 +51,56 @@ pub(crate) fn header<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+/// The contract's gateway, as the page has it: text and all.
+#[test]
+fn the_shortest_gateway_of_the_page() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/gateway.md")).unwrap();
+    let mut blocks = page.split("```toml\n").filter_map(|rest| rest.split("```").next());
+    let text = blocks.find(|block| block.starts_with("# two services")).expect("the page has it");
+    let slow = Answer::ok("orders").header("X-Response-Time", "42ms");
+    let (users, orders) =
+        (Backend::start("users"), Backend::with("orders", move |_| Reply::answer(slow.clone())));
+    let text = text
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("http://127.0.0.1:9001", &users.url())
+        .replace("http://127.0.0.1:9002", &orders.url())
+        .replace("limit = 100", "limit = 2");
+    let lb = EdgeLb::with_config(format!("workers = 1\n{text}"));
+    for (target, backend, time) in [("/api/users/7", &users, None), ("/api/orders", &orders, Some("42ms"))] {
+        let response = get(&lb, target);
+        assert_eq!((response.status(), response.served_by()), (200, Some(backend.id())));
+        let address = backend.address().to_string();
+        let told = ["x-load-balanced", "x-backend-server"].map(|name| response.header(name).unwrap());
+        assert_eq!(told, ["true", address.as_str()]);
+        let measured = response.header("x-backend-response-time").unwrap();
+        assert!(time.map_or_else(|| measured.parse::<u64>().is_ok(), |time| measured == time), "{measured}");
+        let seen = backend.requests().pop().unwrap().head;
+        assert_eq!(seen.target, target);
+        for (name, value) in [
+            ("x-service", backend.id()),
+            ("x-backend", &address),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("via", "1.1 edge-lb"),
+            ("x-request-id", response.header("x-request-id").unwrap()),
+        ] {
+            assert_eq!(seen.headers.all(name), [value], "{name}");
+        }
+    }
+    let none = get(&lb, "/nowhere");
+    assert_eq!((none.status(), none.text().as_str()), (404, "Service not found\n"));
+    assert_eq!(get(&lb, "/api/users").status(), 200);
+    let limited = get(&lb, "/api/users");
+    assert_eq!((limited.status(), limited.text().as_str()), (429, "Rate limit exceeded\n"));
+    assert!(
+        limited
+            .header("retry-after")
+            .is_some_and(|after| after.parse::<u64>().is_ok_and(|s| (1..=60).contains(&s)))
+    );
+    assert_eq!(get(&lb, "/api/orders").status(), 200, "each route has its own limit");
+}
+
 #[test]
 fn an_address_is_let_in_or_not() {
     let web = Backend::start("web");
