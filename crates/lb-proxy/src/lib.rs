@@ -77,6 +77,7 @@ pub use gate::{
 };
 pub use gateway::{Gateway, RouteAction, RouteSettings};
 pub use identity::{IdTrust, RequestIds};
+pub use lb_admission::password::PasswordHash;
 pub use lb_geo::TrustedProxies;
 pub use limit::{RateLimitStats, RateLimiting};
 pub use pages::{ErrorPage, ErrorPages};

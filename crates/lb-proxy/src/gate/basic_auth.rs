@@ -274,6 +274,18 @@ mod tests {
         assert_eq!(auth.check(&headers(&[&wrong])).await, Err(Denied::Unauthorized), "also once it is known");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_client_writes_is_credentials_or_not(name in "[^:]{0,20}", password in ".{0,80}", junk in "[ -~]{0,60}") {
+            let found = credentials(&headers(&[&basic(&format!("{name}:{password}"))]));
+            let found = found.map(|(n, p)| (n.to_string(), p.to_vec()));
+            let fits = password.len() <= PASSWORD_BYTES_MAX;
+            proptest::prop_assert_eq!(found, fits.then(|| (name, password.into_bytes())));
+            credentials(&headers(&[&junk]));
+            credentials(&headers(&[&format!("Basic {junk}")]));
+        }
+    }
+
     #[tokio::test]
     async fn the_line_is_bounded() {
         let auth = auth();

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use forward_auth::{About, Asker};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use lb_geo::ClientAddress;
 use std::sync::Arc;
 
@@ -148,7 +148,11 @@ impl Gate {
             if !parts.status.is_success() {
                 headers::to_client(&mut parts.headers);
                 parts.headers.remove(header::TRAILER);
-                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                if parts.status != StatusCode::NOT_MODIFIED {
+                    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                }
+                // RFC 9112 §2.3: the version is each hop's own.
+                parts.version = Version::HTTP_11;
                 return Err(Refusal::Answer(parts, if method == Method::HEAD { Bytes::new() } else { body }));
             }
             for name in &asker.server.response_headers {
