@@ -94,66 +94,84 @@ impl<B: RequestBody> Worker<B> {
         (whose, way)
     }
 
-    /// Lets a request through its route's gate, or gives the answer in its place, and the error if it is one.
+    /// Lets a request through its route's gate, or gives the answer in its place. By value: a request that is lent over an await has a place
+    /// of its own in the state of every request.
     #[cold]
     async fn at_gate(
         &self,
-        request: &mut Request<B>,
+        mut request: Request<B>,
         routed: &mut Routed<'_>,
         (seen, client, whose): (&Seen, &Client, Option<ClientAddress>),
         watch: &Arc<Watch>,
-    ) -> Option<Box<(Response<ProxyBody<B>>, Option<ProxyError>)>> {
-        let gate = routed.route.gate.as_deref()?;
+    ) -> (Request<B>, Option<Box<Response<ProxyBody<B>>>>) {
+        let Some(gate) = routed.route.gate.as_deref() else { return (request, None) };
         // Nobody's deadline runs meanwhile: who is asked has one of its own.
         watch.arm(Phase::Backoff, watch.now(), Duration::MAX);
         let (method, version) = (request.method().clone(), request.version());
         let arrival = Arrival { method: &method, version, seen, client, whose };
-        let refusal = gate.pass(request.headers_mut(), &mut routed.passage, arrival).await.err()?;
+        let passed = gate.pass(request.headers_mut(), &mut routed.passage, arrival).await;
+        let Err(refusal) = passed else { return (request, None) };
         watch.rest(watch.now(), client.limits.idle_timeout);
-        let own = |error| self.services[0].own_response(error, seen.json, method == Method::HEAD);
-        Some(Box::new(match refusal {
-            Refusal::Error(error) => (own(error), Some(error)),
+        let own = |error| {
+            let response = self.services[0].own_response(error, seen.json, method == Method::HEAD);
+            self.saying_why(error, whose, response)
+        };
+        let response = match refusal {
+            Refusal::Error(error) => own(error),
             Refusal::Challenge(challenge) => {
                 let mut response = own(ProxyError::Unauthorized);
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-                (response, Some(ProxyError::Unauthorized))
+                response
             }
-            Refusal::Answer(parts, body) => (Response::from_parts(parts, ProxyBody::own(body)), None),
-        }))
+            Refusal::Answer(parts, body) => Response::from_parts(parts, ProxyBody::own(body)),
+        };
+        (request, Some(Box::new(response)))
+    }
+
+    /// The response to a request that failed, with the reason, if it is a trusted client's.
+    #[cold]
+    fn saying_why(
+        &self,
+        error: ProxyError,
+        whose: Option<ClientAddress>,
+        mut response: Response<ProxyBody<B>>,
+    ) -> Response<ProxyBody<B>> {
+        if let (Some(whose), Some(trusted)) = (whose, &self.trusted)
+            && self.extras.as_ref().is_some_and(|x| x.says_why)
+            && trusted.proxies.contains(whose.ip)
+            && let Ok(reason) = HeaderValue::from_str(&error.reason())
+        {
+            response.headers_mut().insert(REASON, reason);
+        }
+        response
     }
 
     /// What goes with a response, whoever gives it.
     #[inline(never)]
     fn dress(
         &self,
-        response: &mut Response<ProxyBody<B>>,
-        error: Option<ProxyError>,
+        mut response: Response<ProxyBody<B>>,
         asked: &Asked<'_>,
         is_head: bool,
-    ) {
-        let routed = asked.routed.as_deref();
+    ) -> Response<ProxyBody<B>> {
         // Of all that a service answers in a backend's place, a limit is the one error among them.
-        let limited =
-            response.status() == StatusCode::TOO_MANY_REQUESTS && response.body().source() == Source::Error;
-        let error = error.or(limited.then_some(ProxyError::RateLimited));
+        if response.status() == StatusCode::TOO_MANY_REQUESTS && response.body().source() == Source::Error {
+            response = self.saying_why(ProxyError::RateLimited, asked.whose, response);
+        }
+        let routed = asked.routed.as_deref();
         let own = routed.and_then(|r| r.route.pages.as_deref());
         let general = self.extras.as_ref().and_then(|x| x.pages.as_deref());
         if own.is_some() || general.is_some() {
-            pages::dress(response, [own, general], is_head);
+            pages::dress(&mut response, [own, general], is_head);
         }
-        if let (Some(error), Some(trusted)) = (error, &self.trusted)
-            && self.extras.as_ref().is_some_and(|x| x.says_why)
-            && asked.whose.is_some_and(|whose| trusted.proxies.contains(whose.ip))
-            && let Ok(reason) = HeaderValue::from_str(&error.reason())
-        {
-            response.headers_mut().insert(REASON, reason);
-        }
+        let headers = response.headers_mut();
         if let (Some(id), Some(ids)) = (&asked.id, &self.ids) {
-            response.headers_mut().insert(&ids.header, id.clone());
+            headers.insert(&ids.header, id.clone());
         }
         if let Some(routed) = routed {
-            routed.to_client(response.headers_mut());
+            routed.to_client(headers);
         }
+        response
     }
 
     /// Are connections opened before requests ask for them?
@@ -305,26 +323,22 @@ impl<B: RequestBody> Proxy<B> {
         if let Ok(way) = &mut way
             && let Some(routed) = way.routed().filter(|routed| routed.route.gate.is_some())
         {
-            stopped = Box::pin(w.at_gate(&mut request, routed, (&seen, client, whose), watch)).await;
+            (request, stopped) = Box::pin(w.at_gate(request, routed, (&seen, client, whose), watch)).await;
         }
         let mut asked = Asked { whose, id, routed: None };
-        let mut error = None;
         let mut response = match way {
             Ok(Way::Service(_, routed) | Way::Answer(_, routed)) if stopped.is_some() => {
                 asked.routed = routed;
-                let answer;
-                (answer, error) = *stopped.expect("it was looked at");
-                answer
+                *stopped.expect("it was looked at")
             }
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
                 asked.routed = routed;
                 match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
-                    Err(e) => {
-                        error = Some(e);
-                        rest(e, client, watch);
-                        service.own_response(e, seen.json, is_head)
+                    Err(error) => {
+                        rest(error, client, watch);
+                        w.saying_why(error, whose, service.own_response(error, seen.json, is_head))
                     }
                 }
             }
@@ -333,14 +347,13 @@ impl<B: RequestBody> Proxy<B> {
                 watch.rest(watch.now(), client.limits.idle_timeout);
                 Response::from_parts(answer.0, ProxyBody::own(answer.1))
             }
-            Err(e) => {
-                error = Some(e);
-                rest(e, client, watch);
-                w.services[0].own_response(e, seen.json, is_head)
+            Err(error) => {
+                rest(error, client, watch);
+                w.saying_why(error, whose, w.services[0].own_response(error, seen.json, is_head))
             }
         };
         if asked.routed.is_some() || asked.id.is_some() || w.extras.is_some() {
-            w.dress(&mut response, error, &asked, is_head);
+            response = w.dress(response, &asked, is_head);
         }
         w.counters.response(response.status());
         response
