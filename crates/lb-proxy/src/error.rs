@@ -151,3 +151,33 @@ impl ProxyError {
         (parts, body.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::ExclusionCounts;
+
+    #[test]
+    fn operators_are_told_more_than_clients() {
+        let mut counts = ExclusionCounts::default();
+        counts.add(Exclusion::BreakerOpen);
+        let error = ProxyError::NoBackend(SelectError::NoneUsable(counts));
+        let (reason, told) = (error.reason(), error.response(false).1);
+        assert!(reason.starts_with("no backend is available: ") && reason.contains("breaker"), "{reason}");
+        assert_eq!(told, "no backend is available\n");
+        assert!(HeaderValue::from_str(&reason).is_ok());
+        assert_eq!(ProxyError::Connect.reason(), "bad gateway: no connection to the backend");
+    }
+
+    #[test]
+    fn who_is_turned_away_keeps_the_connection() {
+        for (error, status) in [
+            (ProxyError::Forbidden, 403),
+            (ProxyError::Unauthorized, 401),
+            (ProxyError::AuthUnavailable, 503),
+        ] {
+            let (parts, _) = error.response(false);
+            assert_eq!((parts.status.as_u16(), parts.headers.get(header::CONNECTION)), (status, None));
+        }
+    }
+}
