@@ -103,8 +103,8 @@ impl BasicAuth {
             if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
                 return Err(wrong("must have a name without colon and controls"));
             }
-            let value =
-                HeaderValue::from_str(&name).map_err(|_| wrong("must have a name that a header can hold"))?;
+            let value = HeaderValue::from_bytes(name.as_bytes())
+                .map_err(|_| wrong("must have a name that a header can hold"))?;
             let user = User { hash, name: value, known: OnceLock::new() };
             if users.insert(name.clone().into(), user).is_some() {
                 return Err(wrong("is there twice"));
@@ -245,6 +245,10 @@ mod tests {
             .unwrap();
         assert_eq!(auth.check(&right).await.unwrap(), "ann");
         assert_eq!(auth.waiting.load(Relaxed), 0);
+        let hash = PasswordHash::new(HASH).unwrap();
+        let auth = BasicAuth::new(BasicAuthSettings::new(vec![("zoë".to_owned(), hash)])).unwrap();
+        let name = auth.check(&headers(&[&basic("zoë:secret")])).await.unwrap();
+        assert_eq!(name.as_bytes(), "zoë".as_bytes(), "names are UTF-8, as the challenge says");
     }
 
     #[tokio::test]
