@@ -7,9 +7,12 @@
 //! | [`shed`] | refusing early while the machine is overloaded |
 //! | [`concurrency`] | how many requests a backend bears, found out from its latency |
 //! | `rate_limit` | how many requests a client may make (feature `rate-limit`) |
+//! | `password` | whose password is it? (feature `password`) |
 //! | `tower` | layers and services for tower's stacks (feature `tower`) |
 
 pub mod concurrency;
+#[cfg(feature = "password")]
+pub mod password;
 pub mod priority;
 pub mod queue;
 #[cfg(feature = "rate-limit")]

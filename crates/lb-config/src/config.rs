@@ -2,6 +2,7 @@
 
 mod admission;
 mod compression;
+mod gate;
 mod geo;
 mod mirror;
 mod pooling;
@@ -11,6 +12,7 @@ mod store;
 
 pub use admission::{Limiting, Queuing};
 pub use compression::{Coding, Compression};
+pub use gate::{BasicAuth, Cors, ErrorPage, ForwardAuth, Gate, IdTrust, RequestId};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
 pub use mirror::Mirror;
 pub use pooling::ConnectionPooling;
@@ -55,6 +57,14 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// The header in which trusted proxies tell the client's address.
     pub client_ip_header: ClientIpHeader,
+    /// Pages in place of the proxy's own errors, one at most for a status.
+    pub error_pages: Vec<ErrorPage>,
+    /// Whether clients among `trusted_proxies` are told why they got an error.
+    pub debug_headers: bool,
+    /// How requests get ids. `None`: not at all. Usual with routes.
+    pub request_id: Option<RequestId>,
+    /// Whether backends get `Forwarded`.
+    pub forwarded: bool,
     /// Where state is shared, by name; none is called `memory`.
     pub stores: BTreeMap<String, Store>,
     /// How clients' places are found.
@@ -77,6 +87,10 @@ impl Default for Config {
             warnings: Vec::new(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),
+            error_pages: Vec::new(),
+            debug_headers: false,
+            request_id: None,
+            forwarded: false,
             stores: BTreeMap::new(),
             geo: Geo::default(),
             shutdown_grace: Duration::from_secs(30),

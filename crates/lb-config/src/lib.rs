@@ -48,10 +48,11 @@ mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, Affinity, Caching, CircuitBreaker, ClientIpHeader, Coding, Compression, Config, ConnectionPooling,
-    Discovery, DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, HeaderChanges, Hedge, Limiting, Listener,
-    Log, LogFormat, LogLevel, Mirror, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer,
-    RetryOn, RetryPolicy, Route, RouteAction, Storage, Store,
+    Admin, Affinity, BasicAuth, Caching, CircuitBreaker, ClientIpHeader, Coding, Compression, Config,
+    ConnectionPooling, Cors, Discovery, DnsRecord, ErrorPage, ForwardAuth, Gate, Geo, GeoCache, GeoDatabase,
+    GeoRegion, HeaderChanges, Hedge, IdTrust, Limiting, Listener, Log, LogFormat, LogLevel, Mirror,
+    PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy, Route,
+    RouteAction, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

@@ -93,6 +93,13 @@ impl<'e> Secrets<'e> {
         found.map_err(|why| field.sink.error(node.span, format!("`{}`{why}", field.name()))).ok()
     }
 
+    /// A file that is no secret, or has several.
+    pub(crate) fn file(&self, path: &str, max: usize) -> Result<Vec<u8>, String> {
+        let what = format!("the file {}", shorten(path));
+        let bytes = read(&self.folder.join(path), max).map_err(|e| format!("{what} cannot be read: {e}"))?;
+        if bytes.len() > max { Err(format!("{what} is larger than {} KiB", max >> 10)) } else { Ok(bytes) }
+    }
+
     fn of_variable(&self, name: &str) -> Result<String, String> {
         // What the system's look-up cannot be asked for.
         if name.is_empty() || name.contains(['=', '\0']) {
@@ -109,7 +116,8 @@ impl<'e> Secrets<'e> {
             return Err(": \"file:\" names no file".to_owned());
         }
         let what = format!("the file {}", shorten(path));
-        let bytes = read(&self.folder.join(path)).map_err(|e| format!(": {what} cannot be read: {e}"))?;
+        let bytes = read(&self.folder.join(path), FILE_BYTES_MAX)
+            .map_err(|e| format!(": {what} cannot be read: {e}"))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(format!(": {what} is larger than {} KiB", FILE_BYTES_MAX >> 10));
         }
@@ -126,8 +134,8 @@ impl fmt::Debug for Secrets<'_> {
 }
 
 /// At most one byte more than such a file may have.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path, max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

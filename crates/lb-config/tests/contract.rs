@@ -38,8 +38,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
         "token",
         "access_log",
         "alerts",
-        "connect",
-        "first_byte",
         "split",
         "splits",
         "autoscale",

@@ -93,6 +93,7 @@ fn with(section: &Section, keys: &str) -> String {
         let step = match step {
             "NAME" => "main",
             "NETWORK" => "10.0.0.0/8",
+            "STATUS" => "404",
             step => step,
         };
         place = match place.entry(step).or_insert_with(|| Table::new().into()) {

@@ -65,14 +65,18 @@ impl<B: RequestBody> Service<B> {
                     connection
                 }
                 None => {
-                    let connection = self.connect(upstream, backend, end, watch).await?;
+                    let within =
+                        outgoing.times().and_then(|t| t.connect).unwrap_or(upstream.settings.connect_timeout);
+                    let connection = self.connect(upstream, backend, (end, within), watch).await?;
                     now = watch.now();
                     connection
                 }
             };
             // hyper gives back only what it had not begun to write.
             let spare = outgoing.spare();
-            watch.arm(Phase::FirstByte, now, end.within(upstream.settings.first_byte_timeout, now));
+            let within =
+                outgoing.times().and_then(|t| t.first_byte).unwrap_or(upstream.settings.first_byte_timeout);
+            watch.arm(Phase::FirstByte, now, end.within(within, now));
             let error = match self.exchange(&mut connection, outgoing, watch).await {
                 // A 101 was never asked for: `Upgrade` does not pass.
                 Ok(response)
@@ -107,7 +111,7 @@ impl<B: RequestBody> Service<B> {
         &self,
         upstream: &Upstream<B>,
         backend: &BackendState,
-        end: TryEnd,
+        (end, within): (TryEnd, Duration),
         watch: &Arc<Watch>,
     ) -> Result<Connection<B>, ProxyError> {
         Counters::count(&self.counters.upstream_connects);
@@ -116,7 +120,7 @@ impl<B: RequestBody> Service<B> {
             let place = upstream.shared.place(backend).await;
             upstream.open(backend, place, now).await
         };
-        watch.arm(Phase::Connect, now, end.within(upstream.settings.connect_timeout, now));
+        watch.arm(Phase::Connect, now, end.within(within, now));
         let error = match watch.within(made).await {
             Some(Ok(connection)) => return Ok(connection),
             Some(Err(error)) => {

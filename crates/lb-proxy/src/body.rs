@@ -15,8 +15,11 @@ use lb_types::{FailureKind, Nanos, Outcome};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+/// How much of a response that nobody gets is read.
+const DISCARD_MAX: usize = 16 * 1024;
 
 /// The body of a response to a client: one of the proxy's own, or a backend's that streams through. The lease on the backend
 /// rides in it and ends with it.
@@ -26,8 +29,20 @@ pub struct ProxyBody<B: RequestBody> {
     _watch: Option<WatchGuard>,
 }
 
+/// Whose words a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The proxy's, on purpose.
+    Own,
+    /// The proxy's own error.
+    Error,
+    /// A backend's.
+    Backend,
+}
+
 enum Inner<B: RequestBody> {
     Own(Option<Bytes>),
+    Error(Option<Bytes>),
     Stream(Streaming<B>),
     Compressed(Box<Compressed<Streaming<B>>>),
 }
@@ -57,7 +72,7 @@ pub(crate) struct Streaming<B: RequestBody> {
 impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.inner {
-            Inner::Own(_) => "ProxyBody::Own",
+            Inner::Own(_) | Inner::Error(_) => "ProxyBody::Own",
             Inner::Stream(_) => "ProxyBody::Stream",
             Inner::Compressed(_) => "ProxyBody::Compressed",
         })
@@ -67,6 +82,27 @@ impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
 impl<B: RequestBody> ProxyBody<B> {
     pub(crate) fn own(bytes: Bytes) -> Self {
         Self { inner: Inner::Own(Some(bytes).filter(|b| !b.is_empty())), _watch: None }
+    }
+
+    /// Of one of the proxy's own errors, in whose place a page may stand.
+    pub(crate) fn error(bytes: Bytes) -> Self {
+        Self { inner: Inner::Error(Some(bytes).filter(|b| !b.is_empty())), _watch: None }
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        match &self.inner {
+            Inner::Own(_) => Source::Own,
+            Inner::Error(_) => Source::Error,
+            Inner::Stream(_) | Inner::Compressed(_) => Source::Backend,
+        }
+    }
+
+    /// Nobody gets it: what the backend was asked for ends as if it had been handed on.
+    #[cold]
+    pub(crate) fn discard(self) {
+        if let Inner::Stream(s) = self.inner {
+            s.discard();
+        }
     }
 
     pub(crate) fn stream(s: Streaming<B>) -> Self {
@@ -113,7 +149,7 @@ impl<B: RequestBody> Body for ProxyBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.get_mut().inner {
-            Inner::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Inner::Own(bytes) | Inner::Error(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Inner::Stream(s) => s.poll(cx),
             Inner::Compressed(c) => c.poll(cx),
         }
@@ -122,7 +158,7 @@ impl<B: RequestBody> Body for ProxyBody<B> {
     #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Inner::Own(bytes) => bytes.is_none(),
+            Inner::Own(bytes) | Inner::Error(bytes) => bytes.is_none(),
             Inner::Stream(s) => s.body.is_end_stream(),
             Inner::Compressed(c) => c.is_end_stream(),
         }
@@ -131,7 +167,9 @@ impl<B: RequestBody> Body for ProxyBody<B> {
     #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Inner::Own(bytes) | Inner::Error(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
             Inner::Stream(s) => s.body.size_hint(),
             Inner::Compressed(_) => SizeHint::default(),
         }
@@ -187,6 +225,27 @@ impl<B: RequestBody> Streaming<B> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Ends well without a reader. What of the body is there already is read, to keep the connection; beyond that, closing it is cheaper.
+    fn discard(mut self) {
+        let (mut left, mut cx) = (DISCARD_MAX, Context::from_waker(Waker::noop()));
+        while self.lease.is_some() && !self.body.is_end_stream() {
+            match self.body.poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_none_or(|data| data.len() <= left) => {
+                    left -= frame.data_ref().map_or(0, Bytes::len);
+                }
+                Poll::Ready(None) => break,
+                _ => {
+                    if let Some(lease) = self.lease.take() {
+                        lease.complete(self.verdict);
+                    }
+                    self.watch.rest(self.watch.now(), self.client_idle_timeout);
+                    return;
+                }
+            }
+        }
+        self.finish();
     }
 
     fn fail(&mut self, error: ProxyError) -> BodyError {

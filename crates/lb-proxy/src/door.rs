@@ -175,6 +175,6 @@ impl<B: RequestBody> Service<B> {
         Counters::count(&self.counters.rate_limited);
         let (mut parts, body) = ProxyError::RateLimited.response(json);
         limit.tell(decision, &mut parts.headers);
-        Response::from_parts(parts, ProxyBody::own(body))
+        Response::from_parts(parts, ProxyBody::error(body))
     }
 }

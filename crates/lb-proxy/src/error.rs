@@ -40,6 +40,15 @@ pub enum ProxyError {
     /// No route takes the request.
     #[error("Service not found")]
     NoRoute,
+    /// The route does not let this address in.
+    #[error("Forbidden")]
+    Forbidden,
+    /// The route wants a name and a password, and there was no right one.
+    #[error("Unauthorized")]
+    Unauthorized,
+    /// Whether the request may come in cannot be found out now.
+    #[error("authentication is not available")]
+    AuthUnavailable,
     /// The client makes more requests than it may.
     #[error("Rate limit exceeded")]
     RateLimited,
@@ -76,7 +85,13 @@ impl ProxyError {
             | Self::BodyTooLarge
             | Self::Path(_)
             | Self::ClientBody => Side::Client,
-            Self::NoRoute | Self::NoBackend(_) | Self::RateLimited | Self::Overloaded => Side::Balancer,
+            Self::NoRoute
+            | Self::Forbidden
+            | Self::Unauthorized
+            | Self::AuthUnavailable
+            | Self::NoBackend(_)
+            | Self::RateLimited
+            | Self::Overloaded => Side::Balancer,
             Self::Connect | Self::ConnectTimeout | Self::Reset | Self::BadResponse | Self::Timeout => {
                 Side::Upstream
             }
@@ -93,10 +108,12 @@ impl ProxyError {
         match self {
             Self::BadRequest(_) | Self::Path(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoBackend(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoBackend(_) | Self::Overloaded | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connect | Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -106,6 +123,14 @@ impl ProxyError {
     /// May its client still be sending, so that closing at once could take the answer from it?
     pub(crate) fn is_amid_body(self) -> bool {
         matches!(self, Self::ClientTimeout | Self::BodyTooLarge)
+    }
+
+    /// What operators are told: the inside, too.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::NoBackend(why) => format!("{self}: {why}"),
+            _ => self.to_string(),
+        }
     }
 
     /// The response's head and body: a line of text, or JSON for clients that ask for it. Nothing of the inside is told but the kind.
@@ -124,5 +149,35 @@ impl ProxyError {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         (parts, body.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::ExclusionCounts;
+
+    #[test]
+    fn operators_are_told_more_than_clients() {
+        let mut counts = ExclusionCounts::default();
+        counts.add(Exclusion::BreakerOpen);
+        let error = ProxyError::NoBackend(SelectError::NoneUsable(counts));
+        let (reason, told) = (error.reason(), error.response(false).1);
+        assert!(reason.starts_with("no backend is available: ") && reason.contains("breaker"), "{reason}");
+        assert_eq!(told, "no backend is available\n");
+        assert!(HeaderValue::from_str(&reason).is_ok());
+        assert_eq!(ProxyError::Connect.reason(), "bad gateway: no connection to the backend");
+    }
+
+    #[test]
+    fn who_is_turned_away_keeps_the_connection() {
+        for (error, status) in [
+            (ProxyError::Forbidden, 403),
+            (ProxyError::Unauthorized, 401),
+            (ProxyError::AuthUnavailable, 503),
+        ] {
+            let (parts, _) = error.response(false);
+            assert_eq!((parts.status.as_u16(), parts.headers.get(header::CONNECTION)), (status, None));
+        }
     }
 }

@@ -139,6 +139,15 @@ impl<B: RequestBody> Service<B> {
             headers::strip_cookie(&mut parts.headers, cookie);
         }
         headers::to_backend(&mut parts.headers, seen, parts.version, client, asked.whose);
+        if seen.odd
+            && let (Some(id), Some(ids)) = (&asked.id, &w.settings.request_ids)
+        {
+            // `Connection` may have named it away.
+            parts.headers.insert(&ids.header, id.clone());
+        }
+        if w.settings.forwarded {
+            headers::add_forwarded(&mut parts.headers, client);
+        }
         let by_tls = !w.cookies.is_empty() && headers::came_by_tls(&parts.headers);
         if let Some(routed) = &asked.routed {
             self.tell_backend(routed, &mut parts.headers);
@@ -146,9 +155,10 @@ impl<B: RequestBody> Service<B> {
         // RFC 9112 §2.3: the version is each hop's own.
         parts.version = http::Version::HTTP_11;
         // Looked up once: what the request began with holds for all its tries.
-        let policy = &*w.settings.retry;
+        let policy = route.and_then(|r| r.retry.as_deref()).unwrap_or(&w.settings.retry);
         let (body, progress) = {
-            let first_byte = w.upstream(selection.leaf()).settings.first_byte_timeout;
+            let own = route.and_then(|r| r.times.first_byte);
+            let first_byte = own.unwrap_or(w.upstream(selection.leaf()).settings.first_byte_timeout);
             self.request_body(
                 body,
                 parts.method.is_idempotent(),
@@ -161,6 +171,9 @@ impl<B: RequestBody> Service<B> {
         let names_backend = route.is_some_and(|r| r.service_headers);
         if names_backend {
             outgoing.name_backend();
+        }
+        if let Some(route) = route.filter(|r| !r.times.are_usual()) {
+            outgoing.limit_tries(route.times);
         }
         let mut past = Past::default();
         let mut granted: Option<Retry<'_>> = None;
@@ -366,6 +379,7 @@ impl<B: RequestBody> Service<B> {
                 let (mut parts, body) = *kept;
                 parts.version = http::Version::HTTP_11;
                 watch.rest(watch.now(), client.limits.idle_timeout);
+                // A backend's words, and its body is done with: no error page takes their place.
                 Ok(Response::from_parts(parts, ProxyBody::own(body)))
             }
         }

@@ -4,8 +4,11 @@
 //! what fits none is answered 404. A pool is named by its balancer's name.
 
 use crate::compress::CompressionSettings;
+use crate::gate::GateSettings;
 use crate::limit::RateLimiting;
 use crate::mirror::{Mirror, MirrorSettings};
+use crate::pages::ErrorPages;
+use crate::retry::RetryPolicy;
 use crate::rules::HeaderRules;
 use crate::service::Target;
 use crate::settings::ProxySettings;
@@ -33,7 +36,7 @@ pub enum RouteAction {
     Respond(FixedResponse),
 }
 
-/// What becomes of the requests of one route. All but name and action is for requests that go to a pool.
+/// What becomes of the requests of one route. All but name, action, gate and pages is for requests that go to a pool.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RouteSettings {
@@ -62,6 +65,16 @@ pub struct RouteSettings {
     pub compression: Option<CompressionSettings>,
     /// Send a copy of requests to another pool, too.
     pub mirror: Option<MirrorSettings>,
+    /// Who may come in; asked before everything else.
+    pub gate: GateSettings,
+    /// Pages in place of the proxy's own errors, before those of [`ProxySettings::error_pages`].
+    pub error_pages: Option<Arc<ErrorPages>>,
+    /// Whether and when a request is sent again, instead of as the pool says. Its budget is its own.
+    pub retry: Option<Arc<RetryPolicy>>,
+    /// How long making a connection may take, instead of the pool's.
+    pub connect_timeout: Option<Duration>,
+    /// How long a backend may take to the head of its response, instead of the pool's.
+    pub first_byte_timeout: Option<Duration>,
 }
 
 impl RouteSettings {
@@ -80,6 +93,11 @@ impl RouteSettings {
             service_headers: false,
             compression: None,
             mirror: None,
+            gate: GateSettings::default(),
+            error_pages: None,
+            retry: None,
+            connect_timeout: None,
+            first_byte_timeout: None,
         }
     }
 }

@@ -119,7 +119,7 @@ pub(crate) struct Seen {
     /// `Expect: 100-continue`.
     pub(crate) expects_continue: bool,
     /// Something that does not pass, or passes only under conditions.
-    odd: bool,
+    pub(crate) odd: bool,
 }
 
 impl Seen {
@@ -211,6 +211,38 @@ fn set_told(headers: &mut HeaderMap, told: Told, proto: &HeaderValue) {
     if let Some(forwarded) = told.forwarded {
         headers.insert(header::FORWARDED, forwarded);
     }
+}
+
+/// Says in `Forwarded` (RFC 7239) what the `X-Forwarded-…` headers to the backend say: the client, the peer if it is another, and what was asked for.
+/// What a trusted proxy says there stands already.
+#[cold]
+pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: &Client) {
+    if headers.contains_key(header::FORWARDED) {
+        return;
+    }
+    let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    let peer = client.forwarding.client.to_str().unwrap_or("unknown");
+    let whose = text(&X_REAL_IP).unwrap_or(peer);
+    let mut said = format!("for={}", node(whose));
+    for (parameter, name) in [("host", &X_FORWARDED_HOST), ("proto", &X_FORWARDED_PROTO)] {
+        if let Some(value) = text(name).filter(|value| !value.is_empty()) {
+            // A sane host and a scheme have neither quotes nor backslashes.
+            let quoted = value.bytes().any(|b| !(b.is_ascii_alphanumeric() || b"-._~!$&'*+%".contains(&b)));
+            let (open, close) = if quoted { ("\"", "\"") } else { ("", "") };
+            said.push_str(&format!(";{parameter}={open}{value}{close}"));
+        }
+    }
+    if whose != peer {
+        said.push_str(&format!(", for={}", node(peer)));
+    }
+    if let Ok(value) = HeaderValue::from_str(&said) {
+        headers.insert(header::FORWARDED, value);
+    }
+}
+
+/// RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.
+fn node(address: &str) -> std::borrow::Cow<'_, str> {
+    if address.contains(':') { format!("\"[{address}]\"").into() } else { address.into() }
 }
 
 /// Does a response say twice where it ends? (RFC 9112 §6.3: the sign of an attempt to smuggle a second one.)
@@ -355,6 +387,26 @@ mod tests {
         assert!(only.is_empty());
         add_cookie(&mut only, "lb=z; Path=/");
         assert_eq!(only[header::SET_COOKIE], "lb=z; Path=/");
+    }
+
+    #[test]
+    fn forwarded_says_what_the_others_say() {
+        let said = |ip: &str, host: &'static str| {
+            let mut h = map(&[("host", host), ("forwarded", "for=evil")]);
+            let (seen, client) = (Seen::of(&h), client(ip));
+            to_backend(&mut h, &seen, http::Version::HTTP_11, &client, client.address(&HeaderMap::new()));
+            add_forwarded(&mut h, &client);
+            h[header::FORWARDED].to_str().unwrap().to_owned()
+        };
+        assert_eq!(said("192.0.2.7", "a.example"), "for=192.0.2.7;host=a.example;proto=http");
+        assert_eq!(said("2001:db8::1", "a:80"), "for=\"[2001:db8::1]\";host=\"a:80\";proto=http");
+        assert_eq!(said("none", "a"), "for=unknown;host=a;proto=http");
+        let mut h = map(&[("forwarded", "for=a, for=b"), ("x-real-ip", "192.0.2.9")]);
+        add_forwarded(&mut h, &client("10.0.0.1"));
+        assert_eq!(h[header::FORWARDED], "for=a, for=b", "a trusted proxy's chain is kept");
+        let mut h = map(&[("x-real-ip", "192.0.2.9")]);
+        add_forwarded(&mut h, &client("10.0.0.1"));
+        assert_eq!(h[header::FORWARDED], "for=192.0.2.9, for=10.0.0.1");
     }
 
     #[test]

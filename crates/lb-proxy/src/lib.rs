@@ -12,6 +12,8 @@
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
 //! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
 //! | `gateway`, `routing`, `rules` | which of several pools a request goes to, and what its route changes |
+//! | `gate/*` | who may come in by a route: addresses, passwords, another server's word; cross-origin requests |
+//! | `identity`, `pages` | a request's id; pages in place of errors |
 //! | `service` | one pool: its balancer, settings and connections |
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
 //! | `hedge` | a second try beside a slow first |
@@ -40,13 +42,16 @@ mod error;
 mod fallback;
 mod forward;
 mod framing;
+mod gate;
 mod gateway;
 mod headers;
 mod hedge;
+mod identity;
 mod limit;
 mod load_report;
 mod mirror;
 mod outgoing;
+mod pages;
 mod proxy;
 mod rate;
 mod record;
@@ -71,10 +76,17 @@ pub use body::{BodyError, ProxyBody};
 pub use compress::{Coding, CompressionSettings};
 pub use engine::RequestBody;
 pub use error::{ProxyError, Side};
+pub use gate::{
+    AccessList, BasicAuth, BasicAuthSettings, Cors, CorsSettings, ForwardAuth, ForwardAuthSettings,
+    GateSettings,
+};
 pub use gateway::{Gateway, RouteAction, RouteSettings};
+pub use identity::{IdTrust, RequestIds};
+pub use lb_admission::password::PasswordHash;
 pub use lb_geo::TrustedProxies;
 pub use limit::{RateLimitStats, RateLimiting};
 pub use mirror::{MirrorResult, MirrorSettings, MirrorStats};
+pub use pages::{ErrorPage, ErrorPages};
 pub use proxy::{ClientAddr, Proxy};
 pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use rules::HeaderRules;

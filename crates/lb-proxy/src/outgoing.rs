@@ -10,6 +10,21 @@ use crate::upload::{Progress, ReqBody};
 use http::{HeaderValue, Request, Uri, header};
 use lb_core::BackendState;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a try may take, where a route says otherwise than the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TryTimes {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+}
+
+impl TryTimes {
+    /// As the pool says.
+    pub(crate) fn are_usual(&self) -> bool {
+        self.connect.is_none() && self.first_byte.is_none()
+    }
+}
 
 pub(crate) struct Outgoing<B: RequestBody> {
     /// What is to be sent; `None` while it is under way, and afterwards if it cannot be sent again.
@@ -24,6 +39,8 @@ pub(crate) struct Outgoing<B: RequestBody> {
     target: Option<Box<Uri>>,
     /// Each backend is told its own id.
     names_backend: bool,
+    /// A route's time-outs, if it has any of its own. Boxed, as they are seldom.
+    times: Option<Box<TryTimes>>,
 }
 
 impl<B: RequestBody> Outgoing<B> {
@@ -42,9 +59,21 @@ impl<B: RequestBody> Outgoing<B> {
             expects_continue,
             target: None,
             names_backend: false,
+            times: None,
         };
         this.hold_for_continue();
         this
+    }
+
+    /// Its tries have these time-outs.
+    pub(crate) fn limit_tries(&mut self, times: TryTimes) {
+        self.times = Some(Box::new(times));
+    }
+
+    /// How long its tries may take, where that is not as usual.
+    #[inline]
+    pub(crate) fn times(&self) -> Option<&TryTimes> {
+        self.times.as_deref()
     }
 
     /// From now on each backend is told its own id.
@@ -120,6 +149,7 @@ impl<B: RequestBody> Outgoing<B> {
             expects_continue: false,
             target: self.target.clone(),
             names_backend: self.names_backend,
+            times: self.times.clone(),
         })
     }
 

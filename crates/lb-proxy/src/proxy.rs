@@ -1,20 +1,24 @@
 //! The proxy's handle, and what all requests of a worker share.
 
-use crate::body::ProxyBody;
+use crate::body::{ProxyBody, Source};
 use crate::engine::RequestBody;
 use crate::error::ProxyError;
+use crate::gate::{Arrival, Refusal};
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
+use crate::identity::RequestIds;
 use crate::mirror::Copier;
+use crate::pages::{self, ErrorPages};
 use crate::rate::MinRate;
 use crate::request;
 use crate::routing::{Asked, Routed, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
 use crate::stats::{Counters, ProxyStats};
-use crate::timer::{Timer, Watch};
+use crate::timer::{Phase, Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use lb_balancer::LoadBalancer;
 use lb_geo::ClientAddress;
 use lb_types::{Clock, Nanos};
@@ -54,10 +58,22 @@ pub(crate) struct Worker<B: RequestBody> {
     /// None where there is one service, which takes everything.
     routing: Option<Routing>,
     pub(crate) trusted: Option<Arc<TrustedPeers>>,
+    ids: Option<Arc<RequestIds>>,
+    /// None where nothing is to be said in place of errors or beside them.
+    extras: Option<Box<Extras>>,
     pub(crate) timer: Arc<Timer>,
     pub(crate) counters: Arc<Counters>,
     stats: Arc<ProxyStats>,
 }
+
+/// What is said in place of errors, or beside them.
+struct Extras {
+    pages: Option<Arc<ErrorPages>>,
+    says_why: bool,
+}
+
+/// Why a client got an error, for those who are trusted.
+const REASON: HeaderName = HeaderName::from_static("x-edge-lb-reason");
 
 impl<B: RequestBody> Worker<B> {
     /// Whose request it is, and where it goes.
@@ -66,6 +82,7 @@ impl<B: RequestBody> Worker<B> {
         request: &mut Request<B>,
         seen: &Seen,
         client: &Client,
+        id: Option<&HeaderValue>,
     ) -> (Option<ClientAddress>, Result<Way<'_>, ProxyError>) {
         if let Err(error) = request::check(request, seen) {
             return (None, Err(error));
@@ -73,7 +90,7 @@ impl<B: RequestBody> Worker<B> {
         let whose = client.address(request.headers());
         let way = match &self.routing {
             None => Ok(Way::Service(0, None)),
-            Some(routing) => routing.judge(request, whose, client),
+            Some(routing) => routing.judge(request, whose, client, id),
         };
         (whose, way)
     }
@@ -82,6 +99,91 @@ impl<B: RequestBody> Worker<B> {
     fn copier<'w>(&'w self, routed: Option<&Routed<'w>>, own: &'w Service<B>) -> Option<Box<Copier<'w, B>>> {
         let mirror = routed?.route.mirror.as_ref()?;
         Some(Box::new(Copier::new(mirror, own, self.services.get(mirror.at)?)))
+    }
+
+    /// Lets a request through its route's gate, or gives the answer in its place. By value: a request that is lent over an await has a place
+    /// of its own in the state of every request.
+    #[cold]
+    async fn at_gate(
+        &self,
+        mut request: Request<B>,
+        routed: &mut Routed<'_>,
+        (seen, client, whose): (&Seen, &Client, Option<ClientAddress>),
+        watch: &Arc<Watch>,
+    ) -> (Request<B>, Option<Box<Response<ProxyBody<B>>>>) {
+        let Some(gate) = routed.route.gate.as_deref() else { return (request, None) };
+        // Nobody's deadline runs meanwhile: who is asked has one of its own.
+        watch.arm(Phase::Backoff, watch.now(), Duration::MAX);
+        let (method, version) = (request.method().clone(), request.version());
+        let arrival = Arrival { method: &method, version, seen, client, whose };
+        let passed = gate.pass(request.headers_mut(), &mut routed.passage, arrival).await;
+        let Err(refusal) = passed else { return (request, None) };
+        watch.rest(watch.now(), client.limits.idle_timeout);
+        let own = |error| {
+            let response = self.services[0].own_response(error, seen.json, method == Method::HEAD);
+            self.saying_why(error, whose, response)
+        };
+        let response = match refusal {
+            Refusal::Error(error) => own(error),
+            Refusal::Challenge(challenge) => {
+                let mut response = own(ProxyError::Unauthorized);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                response
+            }
+            Refusal::Answer(parts, body) => Response::from_parts(parts, ProxyBody::own(body)),
+        };
+        (request, Some(Box::new(response)))
+    }
+
+    /// The response to a request that failed, with the reason, if it is a trusted client's.
+    #[cold]
+    fn saying_why(
+        &self,
+        error: ProxyError,
+        whose: Option<ClientAddress>,
+        mut response: Response<ProxyBody<B>>,
+    ) -> Response<ProxyBody<B>> {
+        if let (Some(whose), Some(trusted)) = (whose, &self.trusted)
+            && self.extras.as_ref().is_some_and(|x| x.says_why)
+            && trusted.proxies.contains(whose.ip)
+            && let Ok(reason) = HeaderValue::from_str(&error.reason())
+        {
+            response.headers_mut().insert(REASON, reason);
+        }
+        response
+    }
+
+    /// What goes with a response, whoever gives it.
+    #[inline(never)]
+    fn dress(
+        &self,
+        mut response: Response<ProxyBody<B>>,
+        asked: &Asked<'_>,
+        is_head: bool,
+    ) -> Response<ProxyBody<B>> {
+        // Of all that a service answers in a backend's place, a limit is the one error among them.
+        if response.status() == StatusCode::TOO_MANY_REQUESTS && response.body().source() == Source::Error {
+            response = self.saying_why(ProxyError::RateLimited, asked.whose, response);
+        }
+        let routed = asked.routed.as_deref();
+        let own = routed.and_then(|r| r.route.pages.as_deref());
+        let general = self.extras.as_ref().and_then(|x| x.pages.as_deref());
+        if own.is_some() || general.is_some() {
+            pages::dress(&mut response, [own, general], is_head);
+        }
+        if let Some(routed) = routed
+            && let Some(compression) = &routed.route.compression
+        {
+            response = compression.apply(response, routed.coding, is_head, &self.counters);
+        }
+        let headers = response.headers_mut();
+        if let (Some(id), Some(ids)) = (&asked.id, &self.ids) {
+            headers.insert(&ids.header, id.clone());
+        }
+        if let Some(routed) = routed {
+            routed.to_client(headers);
+        }
+        response
     }
 
     /// Are connections opened before requests ask for them?
@@ -185,13 +287,27 @@ impl<B: RequestBody> Proxy<B> {
             stats.register_routes(routing.requests());
             stats.register_mirrors(routing.mirrors());
         }
-        let trusted = settings.trusted.clone();
+        let (trusted, ids) = (settings.trusted.clone(), settings.request_ids.clone());
+        let extras = Extras { pages: settings.error_pages.clone(), says_why: settings.debug_headers };
+        let extras = (extras.pages.is_some() || extras.says_why).then(|| Box::new(extras));
         let timer = Timer::new(Arc::new(PoolClock(balancer.pool().clone())));
         let counters = stats.register();
         let leaves: Box<[_]> = shared.iter().map(Leaf::of).collect();
         let service = |target| Arc::new(Service::new(target, &leaves, timer.clone(), counters.clone()));
         let services = targets.into_iter().map(service).collect();
-        Self { worker: Arc::new(Worker { services, leaves, routing, trusted, timer, counters, stats }) }
+        Self {
+            worker: Arc::new(Worker {
+                services,
+                leaves,
+                routing,
+                trusted,
+                ids,
+                extras,
+                timer,
+                counters,
+                stats,
+            }),
+        }
     }
 
     /// The counters.
@@ -214,39 +330,51 @@ impl<B: RequestBody> Proxy<B> {
         Counters::count(&w.counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
-        let (whose, way) = w.way(&mut request, &seen, client);
-        let response = match way {
+        let id = w.ids.as_ref().map(|ids| ids.assign(request.headers_mut(), client));
+        let (whose, mut way) = w.way(&mut request, &seen, client, id.as_ref());
+        let mut stopped = None;
+        if let Ok(way) = &mut way
+            && let Some(routed) = way.routed().filter(|routed| routed.route.gate.is_some())
+        {
+            (request, stopped) = Box::pin(w.at_gate(request, routed, (&seen, client, whose), watch)).await;
+        }
+        let copier;
+        let mut asked = Asked { whose, id, routed: None, copier: None };
+        let mut response = match way {
+            Ok(Way::Service(_, routed) | Way::Answer(_, routed)) if stopped.is_some() => {
+                asked.routed = routed;
+                *stopped.expect("it was looked at")
+            }
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
-                let copier = w.copier(routed.as_deref(), service);
-                let asked = Asked { whose, routed, copier: copier.as_deref().map(|c| c as _) };
-                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
+                copier = w.copier(routed.as_deref(), service);
+                (asked.routed, asked.copier) = (routed, copier.as_deref().map(|c| c as _));
+                let answered = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
                         rest(error, client, watch);
-                        service.own_response(error, seen.json, is_head)
+                        w.saying_why(error, whose, service.own_response(error, seen.json, is_head))
                     }
                 };
+                asked.copier = None;
                 if let Some(copier) = &copier {
-                    copier.answered(response.status(), watch.now());
+                    copier.answered(answered.status(), watch.now());
                 }
-                if let Some(routed) = &asked.routed {
-                    if let Some(compression) = &routed.route.compression {
-                        response = compression.apply(response, routed.coding, is_head, &w.counters);
-                    }
-                    routed.to_client(response.headers_mut());
-                }
-                response
+                answered
             }
-            Ok(Way::Answer(answer)) => {
+            Ok(Way::Answer(answer, routed)) => {
+                asked.routed = routed;
                 watch.rest(watch.now(), client.limits.idle_timeout);
                 Response::from_parts(answer.0, ProxyBody::own(answer.1))
             }
             Err(error) => {
                 rest(error, client, watch);
-                w.services[0].own_response(error, seen.json, is_head)
+                w.saying_why(error, whose, w.services[0].own_response(error, seen.json, is_head))
             }
         };
+        if asked.routed.is_some() || asked.id.is_some() || w.extras.is_some() {
+            response = w.dress(response, &asked, is_head);
+        }
         w.counters.response(response.status());
         response
     }
@@ -263,7 +391,6 @@ fn rest(error: ProxyError, client: &Client, watch: &Arc<Watch>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header;
     use http_body_util::{BodyExt as _, Empty};
     use lb_balancer::LoadBalancer;
     use lb_core::{ExclusionCounts, SelectError};

@@ -5,12 +5,17 @@
 use crate::compress::{Coding, Compression};
 use crate::error::ProxyError;
 use crate::fallback::Fallback;
+use crate::gate::cors::preflight_method;
+use crate::gate::{Gate, Passage};
 use crate::gateway::{RouteAction, RouteSettings, Routes};
 use crate::headers::Seen;
 use crate::limit::RateLimiting;
 use crate::mirror::Mirror;
+use crate::outgoing::TryTimes;
+use crate::pages::ErrorPages;
 use crate::proxy::Client;
 use crate::request::{self, Headers};
+use crate::retry::RetryPolicy;
 use crate::rules::{Expanded, Rules};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -31,6 +36,8 @@ pub(crate) struct Routing {
     ways: Box<[Route]>,
     /// How many requests each route had.
     requests: Arc<[AtomicU64]>,
+    /// Some route answers preflights.
+    has_cors: bool,
 }
 
 /// What becomes of one route's requests.
@@ -47,6 +54,10 @@ pub(crate) struct Route {
     pub(crate) service_headers: bool,
     pub(crate) compression: Option<Compression>,
     pub(crate) mirror: Option<Arc<Mirror>>,
+    pub(crate) gate: Option<Box<Gate>>,
+    pub(crate) pages: Option<Arc<ErrorPages>>,
+    pub(crate) retry: Option<Arc<RetryPolicy>>,
+    pub(crate) times: TryTimes,
     /// It asks for nothing but a way.
     is_plain: bool,
 }
@@ -63,6 +74,7 @@ pub(crate) struct Routed<'w> {
     pub(crate) route: &'w Route,
     /// What its response may be compressed with.
     pub(crate) coding: Option<Coding>,
+    pub(crate) passage: Passage,
     request: Expanded,
     response: Expanded,
 }
@@ -70,11 +82,15 @@ pub(crate) struct Routed<'w> {
 impl Routed<'_> {
     /// The route's changes of the headers to the backend.
     pub(crate) fn to_backend(&self, headers: &mut HeaderMap) {
+        self.passage.grant(headers);
         self.route.request.apply(&self.request, headers);
     }
 
     /// The route's changes of the headers to the client.
     pub(crate) fn to_client(&self, headers: &mut HeaderMap) {
+        if let Some(gate) = &self.route.gate {
+            self.passage.tell(gate, headers);
+        }
         self.route.response.apply(&self.response, headers);
     }
 }
@@ -82,6 +98,8 @@ impl Routed<'_> {
 /// What is known of a request before it goes to a service. By reference: it is held over all its tries.
 pub(crate) struct Asked<'w> {
     pub(crate) whose: Option<ClientAddress>,
+    /// The request's id, if it has one.
+    pub(crate) id: Option<HeaderValue>,
     pub(crate) routed: Option<Box<Routed<'w>>>,
     /// Who wants to know that it was let in.
     pub(crate) copier: Option<&'w dyn OnAdmission>,
@@ -98,7 +116,17 @@ pub(crate) enum Way<'w> {
     /// To the service with this number.
     Service(usize, Option<Box<Routed<'w>>>),
     /// Nowhere: this is the answer.
-    Answer(Box<(Parts, Bytes)>),
+    Answer(Box<(Parts, Bytes)>, Option<Box<Routed<'w>>>),
+}
+
+impl<'w> Way<'w> {
+    /// What the route wants of it.
+    #[inline]
+    pub(crate) fn routed(&mut self) -> Option<&mut Routed<'w>> {
+        match self {
+            Self::Service(_, routed) | Self::Answer(_, routed) => routed.as_deref_mut(),
+        }
+    }
 }
 
 impl Route {
@@ -112,6 +140,8 @@ impl Route {
             (RouteAction::Pool(_), at) => Action::Service(at.unwrap_or_default()),
         };
         let (request, response) = (Rules::new(&s.request_headers), Rules::new(&s.response_headers));
+        let gate = Gate::new(&s.gate);
+        let times = TryTimes { connect: s.connect_timeout, first_byte: s.first_byte_timeout };
         let is_plain = request.is_empty()
             && response.is_empty()
             && s.total_timeout.is_none()
@@ -120,7 +150,11 @@ impl Route {
             && s.max_body_bytes.is_none()
             && !s.service_headers
             && s.compression.is_none()
-            && mirror.is_none();
+            && mirror.is_none()
+            && gate.is_none()
+            && s.error_pages.is_none()
+            && s.retry.is_none()
+            && times.are_usual();
         Self {
             name: s.name.clone(),
             action,
@@ -134,6 +168,10 @@ impl Route {
             service_headers: s.service_headers,
             compression: s.compression.as_ref().map(Compression::new),
             mirror: mirror.cloned(),
+            gate,
+            pages: s.error_pages.clone(),
+            retry: s.retry.clone(),
+            times,
             is_plain,
         }
     }
@@ -145,8 +183,9 @@ impl Route {
         found: &'a Match<'_>,
         headers: &'a HeaderMap,
         scheme: &'a HeaderValue,
+        id: Option<&'a HeaderValue>,
     ) -> Values<'a> {
-        let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let id = id.or_else(|| headers.get("x-request-id")).and_then(|id| id.to_str().ok());
         Values {
             scheme: scheme.to_str().unwrap_or_default(),
             route: &self.name,
@@ -165,7 +204,8 @@ impl Routing {
             .map(|(s, mirror)| Route::new(s, mirror.as_ref()))
             .collect();
         let requests = ways.iter().map(|_| AtomicU64::default()).collect();
-        Self { routes, ways, requests }
+        let has_cors = ways.iter().any(|way| way.gate.as_ref().is_some_and(|gate| gate.cors.is_some()));
+        Self { routes, ways, requests, has_cors }
     }
 
     /// The routes' mirrors.
@@ -184,12 +224,20 @@ impl Routing {
         request: &mut Request<B>,
         whose: Option<ClientAddress>,
         client: &Client,
+        id: Option<&HeaderValue>,
     ) -> Result<Way<'_>, ProxyError> {
         let (way, path) = {
             let headers = Headers(request.headers());
             let info = request::info(request.method(), request.uri(), &headers, whose.map(|w| w.ip));
-            let found = self.routes.router.find(&info).map_err(ProxyError::Path)?;
-            let found = found.ok_or(ProxyError::NoRoute)?;
+            let asked_about =
+                if self.has_cors { preflight_method(request.method(), headers.0) } else { None };
+            let found = match asked_about.and_then(|method| self.answers_preflight(&info, method)) {
+                Some(found) => found,
+                None => {
+                    let found = self.routes.router.find(&info).map_err(ProxyError::Path)?;
+                    found.ok_or(ProxyError::NoRoute)?
+                }
+            };
             let Some(route) = self.ways.get(found.index()) else { return Err(ProxyError::NoRoute) };
             if let Some(requests) = self.requests.get(found.index()) {
                 requests.fetch_add(1, Relaxed);
@@ -201,22 +249,27 @@ impl Routing {
             } else {
                 &client.forwarding.proto
             };
-            let values = || route.values(&info, &found, headers.0, scheme);
-            let service = match &route.action {
-                Action::Redirect(status, location) => {
-                    return Ok(Way::Answer(Box::new(redirect(*status, location.expand(&values())))));
-                }
-                Action::Respond(response) => {
-                    return Ok(Way::Answer(Box::new(response.response(info.method == "HEAD"))));
-                }
-                Action::Service(service) => *service,
-            };
+            let values = || route.values(&info, &found, headers.0, scheme, id);
             let routed = (!route.is_plain).then(|| {
                 let values = values();
                 let (request, response) = (route.request.expand(&values), route.response.expand(&values));
                 let coding = route.compression.as_ref().and_then(|c| c.choose(headers.0));
-                Box::new(Routed { route, coding, request, response })
+                let asks = route.gate.as_ref().is_some_and(|gate| gate.asks());
+                let target = asks.then(|| judged(found.path(), info.query));
+                let passage = Passage::new(target);
+                Box::new(Routed { route, coding, passage, request, response })
             });
+            let service = match &route.action {
+                Action::Redirect(status, location) => {
+                    let answer = redirect(*status, location.expand(&values()));
+                    return Ok(Way::Answer(Box::new(answer), routed));
+                }
+                Action::Respond(response) => {
+                    let answer = response.response(info.method == "HEAD");
+                    return Ok(Way::Answer(Box::new(answer), routed));
+                }
+                Action::Service(service) => *service,
+            };
             let path = match &route.rewrite {
                 Some(rewrite) => rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned(),
                 None if found.path() == info.path => return Ok(Way::Service(service, routed)),
@@ -226,6 +279,27 @@ impl Routing {
         };
         set_path(request.uri_mut(), path)?;
         Ok(way)
+    }
+}
+
+impl Routing {
+    /// The route of the request that a browser wants to make, if it answers preflights: whatever the methods of that route, its preflights
+    /// need no route of their own.
+    #[cold]
+    fn answers_preflight<'a>(&'a self, info: &RequestInfo<'a>, method: &'a str) -> Option<Match<'a>> {
+        let wanted = RequestInfo { method, ..*info };
+        let found = self.routes.router.find(&wanted).ok()??;
+        let gate = self.ways.get(found.index())?.gate.as_ref()?;
+        gate.cors.is_some().then_some(found)
+    }
+}
+
+/// Path and query as they were judged.
+#[cold]
+fn judged(path: &str, query: Option<&str>) -> Box<str> {
+    match query {
+        None => path.into(),
+        Some(query) => format!("{path}?{query}").into(),
     }
 }
 
@@ -296,9 +370,9 @@ mod tests {
         let limits = ClientLimits::timeouts(Duration::ZERO, Duration::ZERO);
         let client = Client::new("10.0.0.7".parse().ok(), None, limits.into());
         let whose = client.address(request.headers());
-        match routing.judge(&mut request, whose, &client) {
+        match routing.judge(&mut request, whose, &client, None) {
             Ok(Way::Service(service, _)) => format!("{service} {}", request.uri()),
-            Ok(Way::Answer(answer)) => {
+            Ok(Way::Answer(answer, _)) => {
                 let to = answer.0.headers.get(header::LOCATION).map_or("", |to| to.to_str().unwrap());
                 format!("{} {to}", answer.0.status.as_u16())
             }
@@ -359,9 +433,11 @@ mod tests {
         let limits = ClientLimits::timeouts(Duration::ZERO, Duration::ZERO);
         let client = Client::new(None, None, limits.into());
         let mut plain = Request::get("/x").body(()).unwrap();
-        assert!(matches!(routing.judge(&mut plain, None, &client), Ok(Way::Service(1, None))));
+        assert!(matches!(routing.judge(&mut plain, None, &client, None), Ok(Way::Service(1, None))));
         let mut request = Request::get("/u/7").body(()).unwrap();
-        let Ok(Way::Service(0, Some(routed))) = routing.judge(&mut request, None, &client) else { panic!() };
+        let Ok(Way::Service(0, Some(routed))) = routing.judge(&mut request, None, &client, None) else {
+            panic!()
+        };
         let (mut backend, mut seen) = (HeaderMap::new(), HeaderMap::new());
         routed.to_backend(&mut backend);
         routed.to_client(&mut seen);

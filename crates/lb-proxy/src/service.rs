@@ -77,14 +77,13 @@ impl<B: RequestBody> Service<B> {
         let Self { counters, fallback, .. } = self;
         counters.failure(error);
         tracing::debug!(%error, "request failed");
-        let (parts, body) = match fallback {
-            Some(fallback) if error.is_breaker_open() => {
-                Counters::count(&counters.fallbacks);
-                fallback.response(is_head)
-            }
-            _ => error.response(json),
-        };
-        Response::from_parts(parts, ProxyBody::own(body))
+        if let Some(fallback) = fallback.as_ref().filter(|_| error.is_breaker_open()) {
+            Counters::count(&counters.fallbacks);
+            let (parts, body) = fallback.response(is_head);
+            return Response::from_parts(parts, ProxyBody::own(body));
+        }
+        let (parts, body) = error.response(json);
+        Response::from_parts(parts, ProxyBody::error(body))
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the data plane is told. `Default` is the documented default.
 
 use crate::agent::AgentHeader;
+use crate::identity::RequestIds;
 use crate::limit::RateLimiting;
+use crate::pages::ErrorPages;
 use crate::retry::RetryPolicy;
 use crate::trust::TrustedPeers;
 use crate::upstream::settings::PoolingSettings;
@@ -142,6 +144,14 @@ pub struct ProxySettings {
     /// The proxies in front of this one whose word is taken for whom a request is from; default nobody's. Who connects by a Unix domain
     /// socket is never trusted.
     pub trusted: Option<Arc<TrustedPeers>>,
+    /// How requests get ids; default not at all. Of several pools the first's holds.
+    pub request_ids: Option<Arc<RequestIds>>,
+    /// Pages in place of the proxy's own errors; default none. Of several pools the first's hold.
+    pub error_pages: Option<Arc<ErrorPages>>,
+    /// Tell clients that are among the trusted proxies why they got an error (`X-Edge-Lb-Reason`); default not. Of several pools the first's holds.
+    pub debug_headers: bool,
+    /// Whether the backend gets `Forwarded` (RFC 7239) beside the `X-Forwarded-…` headers; default not.
+    pub forwarded: bool,
 }
 
 impl Default for ProxySettings {
@@ -163,6 +173,10 @@ impl Default for ProxySettings {
             agent_header: None,
             leaves: vec![],
             trusted: None,
+            request_ids: None,
+            error_pages: None,
+            debug_headers: false,
+            forwarded: false,
         }
     }
 }

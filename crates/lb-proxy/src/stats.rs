@@ -84,6 +84,8 @@ counters! {
     bodies_too_large,
     /// Requests that no route takes.
     no_route,
+    /// Requests that a route's gate has turned away: by address or by password, or because nobody could say.
+    denied,
     /// Requests that no backend was usable for.
     no_backend,
     /// Those of them that got the breaker's fallback response.
@@ -127,6 +129,7 @@ impl Counters {
             ProxyError::ClientTimeout => &self.client_timeouts,
             ProxyError::BodyTooLarge => &self.bodies_too_large,
             ProxyError::NoRoute => &self.no_route,
+            ProxyError::Forbidden | ProxyError::Unauthorized | ProxyError::AuthUnavailable => &self.denied,
             ProxyError::NoBackend(_) => &self.no_backend,
             ProxyError::Timeout | ProxyError::ConnectTimeout => &self.upstream_timeouts,
             e if e.side() == Side::Client => &self.client_errors,

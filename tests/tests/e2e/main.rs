@@ -19,6 +19,8 @@ mod fault_matrix;
 mod fault_panic;
 mod fault_slow_start;
 mod fault_storm;
+mod gate;
+mod gate_auth;
 mod geo_cli;
 mod headers;
 mod health;

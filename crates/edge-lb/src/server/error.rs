@@ -60,6 +60,13 @@ pub enum AssembleError {
         #[source]
         error: lb_types::SettingsError,
     },
+    /// Something at the top is set wrong.
+    #[error("{error}")]
+    Top {
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
     /// A route is set wrong.
     #[error("route \"{route}\", {error}")]
     Route {
@@ -105,7 +112,7 @@ pub enum AssembleError {
     /// A retry policy's backoff or budget is out of its bounds.
     #[error("pool \"{pool}\", retry_policy: {error}")]
     Retry {
-        /// The pool's name.
+        /// The pool's name, or `route.NAME`.
         pool: String,
         /// Why.
         #[source]

@@ -48,6 +48,7 @@ pub(super) fn proxy(s: &ProxyStatsSnapshot, out: &mut MetricsWriter) {
         ),
         ("edge_lb_http_hedges_total", "Times a second try was made beside a slow first one.", s.hedges),
         ("edge_lb_http_hedges_won_total", "Times such a second try gave the response.", s.hedges_won),
+        ("edge_lb_http_denied_total", "Requests that a route's gate has turned away.", s.denied),
         ("edge_lb_http_no_route_total", "Requests that no route takes.", s.no_route),
         ("edge_lb_http_no_backend_total", "Requests that no backend was usable for.", s.no_backend),
         ("edge_lb_http_fallbacks_total", "Requests that got the breaker's fallback response.", s.fallbacks),

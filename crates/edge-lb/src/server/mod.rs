@@ -10,6 +10,7 @@
 
 mod admin;
 mod error;
+mod gate;
 mod geo;
 mod log;
 mod metrics;
@@ -95,7 +96,16 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         settings.leaves = leaves;
         built.insert(name, (balancer, settings));
     }
-    built.values_mut().for_each(|(_, settings)| settings.trusted.clone_from(&trusted));
+    let top = |error| AssembleError::Top { error };
+    let pages = gate::error_pages(config.error_pages).map_err(top)?;
+    let ids = config.request_id.as_ref().map(gate::request_ids).transpose().map_err(top)?;
+    for (_, settings) in built.values_mut() {
+        settings.trusted.clone_from(&trusted);
+        settings.request_ids.clone_from(&ids);
+        settings.error_pages.clone_from(&pages);
+        settings.debug_headers = config.debug_headers;
+        settings.forwarded = config.forwarded;
+    }
     let route_names: Vec<String> = config.routes.iter().map(|r| r.name.clone()).collect();
     let shadows = routes::shadows(&config.routes);
     let gateway = routes::gateway(&entry, config.routes, &built, &common)?;

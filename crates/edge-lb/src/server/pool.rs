@@ -81,7 +81,7 @@ fn bounded(backend: &mut Backend, sockets: Option<u32>) {
     backend.max_connections = backend.max_connections.map(|own| sockets.map_or(own, |max| own.min(max)));
 }
 
-fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolicy, AssembleError> {
+pub(super) fn retry_policy(name: &str, retry: &lb_config::RetryPolicy) -> Result<RetryPolicy, AssembleError> {
     let pool = || name.to_owned();
     let mut on = RetryOn::nothing();
     for condition in &retry.retry_on {

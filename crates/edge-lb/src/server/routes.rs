@@ -1,13 +1,14 @@
 //! From the configuration's routes to the proxy's.
 
-use super::AssembleError;
 use super::pool::{self, Common};
+use super::{AssembleError, gate};
 use http::HeaderName;
 use lb_balancer::LoadBalancer;
 use lb_config::{Coding, Compression, HeaderChanges, Mirror, PathRewrite, Route, RouteAction};
 use lb_proxy::{CompressionSettings, Gateway, HeaderRules, MirrorSettings, ProxySettings, RouteSettings};
 use lb_route::{Rewrite, Router, Template};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// The pools that requests are sent to, and how they are found.
 pub(super) fn gateway(
@@ -107,7 +108,14 @@ fn settings(
     };
     let limit = route.rate_limit.as_ref();
     let limit = limit.map(|l| pool::rate_limit(&format!("route.{}", route.name), l, common)).transpose()?;
+    let limit_name = format!("route.{}", route.name);
+    let retry = route.retry.as_ref().map(|retry| pool::retry_policy(&limit_name, retry)).transpose()?;
     let mut settings = RouteSettings::new(route.name, action);
+    settings.gate = gate::gate(route.gate).map_err(wrong)?;
+    settings.error_pages = gate::error_pages(route.error_pages).map_err(wrong)?;
+    settings.retry = retry.map(Arc::new);
+    settings.connect_timeout = route.connection_timeout;
+    settings.first_byte_timeout = route.first_byte_timeout;
     settings.rewrite = rewrite;
     settings.request_headers = rules(route.request_headers, wrong)?;
     settings.response_headers = rules(route.response_headers, wrong)?;

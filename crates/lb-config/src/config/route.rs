@@ -1,11 +1,11 @@
 //! Which pool a request goes to, and what becomes of it on the way.
 
-use super::{Compression, Limiting, Mirror};
+use super::{Compression, ErrorPage, Gate, Limiting, Mirror, RetryPolicy};
 use lb_route::Template;
 use lb_types::FixedResponse;
 use std::time::Duration;
 
-/// One route. All but its name, conditions and action is for requests that go to a pool.
+/// One route. All but its name, conditions, action, gate and pages is for requests that go to a pool.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Route {
@@ -35,6 +35,16 @@ pub struct Route {
     pub compression: Option<Compression>,
     /// Copies go to another pool. `None`: nothing is copied.
     pub mirror: Option<Mirror>,
+    /// Who may come in.
+    pub gate: Gate,
+    /// Pages in place of the proxy's own errors, before those of the whole file.
+    pub error_pages: Vec<ErrorPage>,
+    /// How requests are tried again. `None`: as the pool says.
+    pub retry: Option<RetryPolicy>,
+    /// How long making a connection may take. `None`: as the pool says.
+    pub connection_timeout: Option<Duration>,
+    /// How long a backend may take to the head of its response. `None`: as the pool says.
+    pub first_byte_timeout: Option<Duration>,
 }
 
 /// Where a route's requests go.

@@ -11,6 +11,7 @@ mod breaker;
 mod caching;
 mod compression;
 mod discovery;
+mod gate;
 mod geo;
 mod geo_pool;
 mod health;
@@ -100,6 +101,15 @@ pub(crate) fn config(root: &Node, sink: &Sink<'_>, secrets: &Secrets<'_>) -> Opt
     let known = Known { secrets, stores };
     if let Some(t) = r.field("geo").table() {
         config.geo = geo::geo(&t, &known);
+    }
+    config.error_pages = gate::error_pages(&r.field("error_pages"), secrets);
+    set(&mut config.debug_headers, r.field("debug_headers").boolean());
+    set(&mut config.forwarded, r.field("forwarded").boolean());
+    config.request_id = gate::request_id(&r.field("request_id"), r.mentions("routes"));
+    let (says_why, nobody) = (r.field("debug_headers"), config.trusted_proxies.is_empty());
+    if config.debug_headers && nobody && r.field("trusted_proxies").len().unwrap_or_default() == 0 {
+        let message = "`debug_headers` does nothing without `trusted_proxies`: nobody is trusted";
+        sink.error(says_why.key_span(), message).help("add trusted_proxies = [\"127.0.0.1\"]");
     }
     pools(&r, sink, &known, &mut config);
     Some(config)

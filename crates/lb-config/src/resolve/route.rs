@@ -4,8 +4,8 @@ use super::algorithm::is_token;
 use super::http_check::header_fields;
 use super::known::Known;
 use super::tree::Routed;
-use super::{admission, check_name, compression, mirror, response, set};
-use crate::config::{Config, HeaderChanges, PathRewrite, Route, RouteAction};
+use super::{admission, check_name, compression, gate, mirror, response, retry, set};
+use crate::config::{Config, HeaderChanges, PathRewrite, RetryPolicy, Route, RouteAction};
 use crate::diagnostic::Sink;
 use crate::node::{Node, Span, Value, shorten};
 use crate::reader::{Field, Reader};
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::slice;
 
 /// Headers that frame a message or are of one connection.
-const OWN_HEADERS: [&str; 11] = [
+pub(super) const OWN_HEADERS: [&str; 11] = [
     "connection",
     "content-length",
     "http2-settings",
@@ -30,6 +30,9 @@ const OWN_HEADERS: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// The most networks of a list, as the router has it.
+const NETWORKS_MAX: usize = 1_024;
 
 /// The routes; pools and stores are known.
 pub(super) fn routes(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config: &mut Config) -> Routed {
@@ -112,6 +115,7 @@ fn route(r: &Reader<'_>, place: usize, known: &Known<'_>, config: &Config) -> Op
             "service_headers",
             "compression",
             "mirror",
+            "retry_policy",
         ];
         r.refuse(&of_pools, |key| format!("`{key}` does nothing without `pool`: nothing is forwarded"));
     }
@@ -127,11 +131,19 @@ fn route(r: &Reader<'_>, place: usize, known: &Known<'_>, config: &Config) -> Op
         }
         admission::rate_limit(&t, known, true).filter(|_| t.enabled())
     });
+    let forwards = matches!(action, Some(RouteAction::Pool(_)) | None);
+    let times = r.field("timeouts").table();
+    let time = |name: &str| times.as_ref().and_then(|t| t.field(name).duration());
     Some(Route {
+        gate: gate::gate(r, known, &conditions.methods, forwards),
+        error_pages: gate::error_pages(&r.field("error_pages"), known.secrets),
+        retry: retry_policy(r, action.as_ref(), config),
+        connection_timeout: time("connect"),
+        first_byte_timeout: time("first_byte"),
         request_headers: changes("request"),
         response_headers: changes("response"),
         rewrite: r.field("rewrite").table().and_then(|t| rewrite(&t, &parameters)),
-        total_timeout: r.field("timeouts").table().and_then(|t| t.field("total").duration()),
+        total_timeout: time("total"),
         rate_limit,
         priority: action.as_ref().and_then(|action| priority(&r.field("priority"), action, config)),
         max_body: r.field("max_body").size(0..=1 << 50),
@@ -170,16 +182,44 @@ fn conditions(r: &Reader<'_>) -> lb_route::Route {
     if clients.len() == Some(0) {
         clients.error("`clients` must not be an empty list").help("leave the key out: any is right");
     }
-    for (text, node) in clients.text_items() {
+    route.clients = networks(&clients);
+    route
+}
+
+/// Networks and addresses.
+pub(super) fn networks(field: &Field<'_>) -> Vec<IpNet> {
+    let items = field.text_items();
+    // Conditions are counted by the router.
+    if items.len() > NETWORKS_MAX && field.name() != "clients" {
+        field.error(format!("`{}` must have at most {NETWORKS_MAX} networks", field.name()));
+    }
+    let mut networks = Vec::with_capacity(items.len());
+    for (text, node) in items {
         match text.parse::<IpNet>().or_else(|e| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| e)) {
-            Ok(network) => route.clients.push(network),
+            Ok(network) => networks.push(network),
             Err(_) => {
                 let help = "a network is written 10.0.0.0/8 or 2001:db8::/32, an address 10.0.0.7";
-                clients.error_at(node, |found| format!("bad network {found} in `clients`")).help(help);
+                let message = |found: &str| format!("bad network {found} in `{}`", field.name());
+                field.error_at(node, message).help(help);
             }
         }
     }
-    route
+    networks
+}
+
+/// The route's own retries; a hedge goes by what the pool's histograms hold.
+fn retry_policy(r: &Reader<'_>, action: Option<&RouteAction>, config: &Config) -> Option<RetryPolicy> {
+    let t = r.field("retry_policy").table()?;
+    let policy = retry::policy(&t)?;
+    let without = |p: &crate::config::Pool| !p.settings.latency_histograms;
+    if let Some(RouteAction::Pool(name)) = action
+        && policy.hedge.is_some()
+        && config.pools.get(name).is_some_and(without)
+    {
+        let message = format!("`hedge` needs `latency_histograms` in pool `{}`", shorten(name));
+        r.sink.error(t.field("hedge").key_span(), message).help("remove latency_histograms = false there");
+    }
+    Some(policy)
 }
 
 /// Conditions on values, by their names.

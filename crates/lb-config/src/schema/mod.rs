@@ -9,6 +9,7 @@ mod agent;
 mod backend;
 mod breaker;
 mod compression;
+mod gate;
 mod geo;
 mod health;
 mod mirror;

@@ -3,6 +3,7 @@
 use super::Default::{Required, Text, Value};
 use super::admission::RATE_LIMIT;
 use super::compression::COMPRESSION;
+use super::gate::{BASIC_AUTH, CORS, FORWARD_AUTH, ROUTE_ERROR_PAGE, ROUTE_RETRY};
 use super::mirror::MIRROR;
 use super::proof::*;
 use super::response::response;
@@ -12,7 +13,7 @@ pub(super) static ROUTE: Section = Section {
     path: "routes",
     doc: "Each `[[routes]]` has conditions, all of which must hold, and says where requests go: to a `pool`, or nowhere (`redirect`, `respond`). \
           **The first that fits takes the request**; what fits none is answered 404. The path is brought into one spelling first, and that is \
-          what backends get: see [routing](routing.md) and the [gateway](gateway.md). What follows `respond` is for routes to a pool. \
+          what backends get: see [routing](routing.md) and the [gateway](gateway.md). What follows `respond` up to `retry_policy` is for routes to a pool. \
           When absent: there is one pool, which takes everything.",
     keys: &[
         Key::built(
@@ -139,10 +140,45 @@ pub(super) static ROUTE: Section = Section {
             "A copy of requests that are safe goes to another pool, too.",
         ),
         Key::planned("split", ROUTING),
-        Key::planned("retry_policy", ROUTING),
-        Key::planned("cors", ROUTING),
-        Key::planned("basic_auth", ROUTING),
-        Key::planned("forward_auth", ROUTING),
+        Key::section(
+            "retry_policy",
+            Kind::Table(&ROUTE_RETRY),
+            Text("as in the pool"),
+            "Whether and when a request is sent again.",
+        ),
+        Key::built(
+            "allow",
+            "list of networks and addresses, up to 1024",
+            Text("everybody"),
+            change(POOL, "pool = \"main\"\nallow = [\"10.0.0.0/8\"]"),
+            "Clients with other addresses get 403. See [the gate](gate.md).",
+        ),
+        Key::built(
+            "deny",
+            "list of networks and addresses, up to 1024",
+            Text("nobody"),
+            change(POOL, "pool = \"main\"\ndeny = [\"10.0.0.0/8\"]"),
+            "Clients with these addresses get 403, even if `allow` has them.",
+        ),
+        Key::section("basic_auth", Kind::Table(&BASIC_AUTH), NONE, "Names and passwords."),
+        Key::section(
+            "forward_auth",
+            Kind::Table(&FORWARD_AUTH),
+            NONE,
+            "Another server is asked who may come in.",
+        ),
+        Key::section(
+            "cors",
+            Kind::Table(&CORS),
+            Text("as the backend says"),
+            "What pages of other origins may do.",
+        ),
+        Key::section(
+            "error_pages",
+            Kind::Named(&ROUTE_ERROR_PAGE),
+            Text("those of the whole file"),
+            "Pages in place of the proxy's own errors, by status.",
+        ),
     ],
 };
 const POOL: &str = "pool = \"main\"";
@@ -304,7 +340,19 @@ pub(super) static TIMEOUTS: Section = Section {
             set("total = \"5s\""),
             "The whole exchange, retries included.",
         ),
-        Key::planned("connect", ROUTING),
-        Key::planned("first_byte", ROUTING),
+        Key::built(
+            "connect",
+            "duration",
+            Text("as in the pool"),
+            set("connect = \"2s\""),
+            "Making a connection, in each try.",
+        ),
+        Key::built(
+            "first_byte",
+            "duration",
+            Text("as in the pool"),
+            set("first_byte = \"2s\""),
+            "From the last byte of the request to the head of the response, in each try.",
+        ),
     ],
 };

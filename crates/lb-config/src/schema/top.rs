@@ -1,6 +1,7 @@
 //! The top of the file, listeners, the admin address and the log.
 
 use super::Default::{Required, Text, Value};
+use super::gate::{ERROR_PAGE, REQUEST_ID};
 use super::geo::GEO;
 use super::pool::POOL;
 use super::proof::*;
@@ -45,6 +46,35 @@ pub static ROOT: Section = Section {
             ),
             "The header in which trusted proxies tell it. Goes with `trusted_proxies`.",
         ),
+        Key::section(
+            "request_id",
+            Kind::Table(&REQUEST_ID),
+            Text("with routes as below"),
+            "Ids of requests.",
+        ),
+        Key::built(
+            "forwarded",
+            "boolean",
+            Value("false"),
+            set("forwarded = true"),
+            "Tell backends in `Forwarded` (RFC 7239), too, what the `X-Forwarded-…` headers say.",
+        ),
+        Key::section(
+            "error_pages",
+            Kind::Named(&ERROR_PAGE),
+            NONE,
+            "Pages in place of the proxy's own errors, by status.",
+        ),
+        Key::built(
+            "debug_headers",
+            "boolean",
+            Value("false"),
+            change(
+                "trusted_proxies = [\"10.0.0.0/8\"]",
+                "trusted_proxies = [\"10.0.0.0/8\"]\ndebug_headers = true",
+            ),
+            "Tell clients whose own address is among `trusted_proxies` why they got an error, in `X-Edge-Lb-Reason`.",
+        ),
         Key::section("admin", Kind::Table(&ADMIN), NONE, "The admin address: metrics, health and pools."),
         Key::built(
             "workers",
@@ -67,7 +97,6 @@ pub static ROOT: Section = Section {
             "The program's own log, on standard error.",
         ),
         Key::planned("splits", ROUTING),
-        Key::planned("debug_headers", ROUTING),
         Key::planned("access_log", VIEW),
         Key::planned("alerts", VIEW),
         Key::planned("include", CONTROL),

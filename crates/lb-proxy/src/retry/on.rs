@@ -44,6 +44,9 @@ impl Failure {
             ProxyError::BadRequest(_)
             | ProxyError::Path(_)
             | ProxyError::NoRoute
+            | ProxyError::Forbidden
+            | ProxyError::Unauthorized
+            | ProxyError::AuthUnavailable
             | ProxyError::Method
             | ProxyError::ClientTimeout
             | ProxyError::BodyTooLarge
