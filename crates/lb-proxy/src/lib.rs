@@ -22,6 +22,7 @@
 //! | `upstream/*`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record`, `rate` | the request's body streams, as large and as slow as it may be; what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
+//! | `tower` | the proxy as a service; a layer that chooses a backend and leaves the rest to the service inside |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `body` | the response streams; the lease and the connection ride in it and are given back at its end |
 //!
@@ -62,6 +63,13 @@ mod trust;
 mod upload;
 mod upstream;
 
+#[cfg(feature = "tower")]
+pub use self::tower::{
+    balance::{BalanceFuture, LoadBalance},
+    body::BalancedBody,
+    chosen::ChosenBackend,
+    layer::LoadBalanceLayer,
+};
 pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use engine::RequestBody;
