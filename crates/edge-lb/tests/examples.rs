@@ -1,6 +1,7 @@
 //! The examples are programs that run: each says what it is documented to say.
 
 #![allow(dead_code)] // their `main` is called by nobody here
+#![allow(clippy::duplicate_mod)] // each brings along what they share, as a program of its own
 
 #[path = "../examples/axum_balance.rs"]
 mod axum_balance;

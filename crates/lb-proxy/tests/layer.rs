@@ -259,7 +259,7 @@ async fn a_request_waits_in_the_queue_for_the_last_byte_of_another() {
     let (feed, first) = streamed(&lb).await;
     let service = LoadBalanceLayer::new(lb.clone()).layer(who());
     let second = tokio::spawn(service.clone().oneshot(request("/")));
-    while lb.queue().unwrap().len() < 1 {
+    while lb.queue().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     let third = timeout(LIMIT, service.oneshot(request("/"))).await.unwrap().unwrap();

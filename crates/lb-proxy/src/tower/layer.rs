@@ -273,7 +273,7 @@ impl Shared {
             AdmissionError::Refused(_) => {
                 let (mut parts, body) = self.queue.response(is_head);
                 let queue = self.balancer.leaves()[leaf].queue();
-                let after = queue.map_or(Duration::from_secs(1), |queue| queue.retry_after());
+                let after = queue.map_or(Duration::from_secs(1), lb_admission::queue::Queue::retry_after);
                 let seconds = HeaderValue::from(after.as_secs().max(1));
                 parts.headers.entry(header::RETRY_AFTER).or_insert(seconds);
                 (parts, body)
