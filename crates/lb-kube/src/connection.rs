@@ -28,6 +28,11 @@ impl ApiError {
         Self { reason: reason.into(), status: None }
     }
 
+    /// What the API said is not taken, for this reason.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::new(reason)
+    }
+
     /// May it be another time that it succeeds? No answer, a conflict, too many requests, and what servers are to blame for.
     pub fn is_passing(&self) -> bool {
         self.status.is_none_or(|s| matches!(s, 408 | 409 | 425 | 429) || s >= 500)
