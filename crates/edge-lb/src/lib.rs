@@ -31,6 +31,7 @@
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
 //! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
+//! | `discovery-kubernetes` | backends from a Kubernetes service; not in `full` | `balancer::discover::kubernetes` |
 //! | `faults` (default) | circuit breakers before the backends, passive detection | [`LoadBalancer`]`::circuit_breaker`, `on_fault` |
 //! | `breaker` | the circuit breaker to use by itself | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
@@ -139,6 +140,7 @@ pub fn features() -> Vec<&'static str> {
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
+        ("discovery-kubernetes", cfg!(feature = "discovery-kubernetes")),
         ("faults", cfg!(feature = "faults")),
         ("geo", cfg!(feature = "geo")),
         ("geo-data", cfg!(feature = "geo-data")),

@@ -220,7 +220,7 @@ mod tests {
             (Some(vec![named("", 0)]), "its port has no number"),
         ] {
             let odd = EndpointSlice { ports, ..two.clone() };
-            assert_eq!(shown(&[odd.clone()], &web()), wrong(what));
+            assert_eq!(shown(std::slice::from_ref(&odd), &web()), wrong(what));
             let empty = EndpointSlice { endpoints: vec![], ..odd };
             assert_eq!(shown(&[empty], &web()), Ok(vec![]), "who has no pods needs no port");
         }
