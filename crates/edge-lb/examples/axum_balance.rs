@@ -68,10 +68,9 @@ async fn exchange(
     chosen: &ChosenBackend,
     mut request: Request,
 ) -> support::Result<http::Response<hyper::body::Incoming>> {
-    let authority = chosen.url().authority();
-    let stream = TcpStream::connect(&authority).await?;
+    let stream = TcpStream::connect(chosen.host_and_port().ok_or("a Unix socket")?).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    request.headers_mut().insert(header::HOST, authority.parse()?);
+    request.headers_mut().insert(header::HOST, chosen.url().authority().parse()?);
     Ok(sender.send_request(request).await?)
 }

@@ -17,11 +17,10 @@ use tower::Layer;
 /// One exchange with the backend that was chosen.
 async fn forward(mut request: Request<Incoming>) -> support::Result<Response<Incoming>> {
     let chosen: ChosenBackend = request.extensions_mut().remove().expect("the layer has put it there");
-    let authority = chosen.url().authority();
-    let stream = TcpStream::connect(&authority).await?;
+    let stream = TcpStream::connect(chosen.host_and_port().ok_or("a Unix socket")?).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    request.headers_mut().insert("host", authority.parse()?);
+    request.headers_mut().insert("host", chosen.url().authority().parse()?);
     Ok(sender.send_request(request).await?)
 }
 
