@@ -22,11 +22,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-session", &["lb-types"]),
     ("lb-admission", &["lb-types"]),
     ("lb-route", &["lb-types"]),
-    ("lb-autoscale", &["lb-types"]),
+    ("lb-kube", &["lb-types"]),
+    ("lb-autoscale", &["lb-types", "lb-kube"]),
     ("lb-split", &["lb-types"]),
     (
         "lb-balancer",
-        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session", "lb-admission"],
+        &[
+            "lb-types",
+            "lb-core",
+            "lb-health",
+            "lb-breaker",
+            "lb-geo",
+            "lb-session",
+            "lb-admission",
+            "lb-kube",
+        ],
     ),
     (
         "lb-config",

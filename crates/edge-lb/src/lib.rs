@@ -31,10 +31,12 @@
 //! | `health` (default) | active checks by TCP and HTTP, background work | `health`, [`LoadBalancer`]`::start` |
 //! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
+//! | `discovery-kubernetes` | backends from a Kubernetes service; not in `full` | `balancer::discover::kubernetes` |
 //! | `faults` (default) | circuit breakers before the backends, passive detection | [`LoadBalancer`]`::circuit_breaker`, `on_fault` |
 //! | `breaker` | the circuit breaker to use by itself | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
-//! | `tower` | the proxy as a `tower` service | `tower` |
+//! | `route` | which route takes a request | `route` |
+//! | `tower` | the proxy as a `tower` service, gateways included; a layer that chooses backends for a service of your own | `tower` |
 //! | `config` | TOML, YAML and JSON with precise errors | `config` |
 //! | `geo` | where clients are, regions (`geo-based`, `geo-aware`) | `geo`, [`LoadBalancer`]`::geo_detector` |
 //! | `geo-data`, `geo-mmap`, `geo-providers` | the built-in country database, mapped files, ipinfo and ipapi | `geo` |
@@ -48,7 +50,8 @@
 //! | `full` | everything | |
 //!
 //! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `admission` (a queue and
-//! a rate limit), `regions` (a balancer for each region, and one over them), `proxy` (the proxy inside a server of your own).
+//! a rate limit), `regions` (a balancer for each region, and one over them), `proxy` (the proxy inside a server of your own), `gateway` (several pools
+//! behind it), `axum_balance` and `hyper_gateway` (choosing backends for an application and for a gateway of your own).
 
 #[cfg(feature = "server")]
 mod server;
@@ -69,6 +72,8 @@ pub use lb_geo as geo;
 pub use lb_health as health;
 #[cfg(feature = "proxy")]
 pub use lb_proxy as proxy;
+#[cfg(feature = "route")]
+pub use lb_route as route;
 #[cfg(feature = "sessions")]
 pub use lb_session as session;
 #[cfg(feature = "store")]
@@ -86,12 +91,23 @@ pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome,
 #[cfg(feature = "server")]
 pub use server::{AssembleError, Assembled, Report, Running, assemble};
 
-/// The proxy as a `tower` service: [`Proxy`](tower::Proxy) answers requests by way of a [`LoadBalancer`], in anyone's tokio runtime.
+/// For tower's stacks, in anyone's tokio runtime.
+///
+/// - [`ProxyService`](tower::ProxyService) answers requests by way of a [`LoadBalancer`]'s backends; with several pools and routes to them it is made by
+///   [`Proxy::gateway`](tower::Proxy::gateway).
+/// - [`LoadBalanceLayer`](tower::LoadBalanceLayer) only chooses the backend, and leaves the exchange to the service inside, which finds a
+///   [`ChosenBackend`](tower::ChosenBackend) in the request's extensions.
+/// - With `admission`: layers for a queue, a rate limit and load shedding.
 #[cfg(feature = "tower")]
 pub mod tower {
     #[cfg(feature = "admission")]
     pub use lb_admission::tower::{queue::QueueLayer, rate_limit::RateLimitLayer, shed::ShedLayer};
-    pub use lb_proxy::{ClientAddr, Proxy, ProxyBody, ProxySettings};
+    pub use lb_proxy::{
+        BalanceFuture, BalancedBody, ChosenBackend, ClientAddr, Gateway, HeaderRules, LoadBalance,
+        LoadBalanceLayer, Proxy, Proxy as ProxyService, ProxyBody, ProxySettings, RateLimiting, RouteAction,
+        RouteSettings,
+    };
+    pub use lb_route::{Rewrite, Route, Router, Template};
 }
 
 /// What most programs need: `use edge_lb::prelude::*;`.
@@ -124,6 +140,7 @@ pub fn features() -> Vec<&'static str> {
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),
         ("discovery-file", cfg!(feature = "discovery-file")),
+        ("discovery-kubernetes", cfg!(feature = "discovery-kubernetes")),
         ("faults", cfg!(feature = "faults")),
         ("geo", cfg!(feature = "geo")),
         ("geo-data", cfg!(feature = "geo-data")),
@@ -134,6 +151,7 @@ pub fn features() -> Vec<&'static str> {
         ("health-tls", cfg!(feature = "health-tls")),
         ("orca", cfg!(feature = "orca")),
         ("proxy", cfg!(feature = "proxy")),
+        ("route", cfg!(feature = "route")),
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),
         ("sessions", cfg!(feature = "sessions")),

@@ -25,7 +25,7 @@
 //! | [`decision`] | [`Decision`]: [`Action`], [`Reason`]s, [`Inputs`] |
 //! | [`cooldown`] | how long after an action there is none |
 //! | [`signals`] | [`Metrics`] of one instant, [`Traffic`] of the last seconds |
-//! | [`driver`] | [`Driver`], who carries it out; `process`, `exec` and `webhook` |
+//! | [`driver`] | [`Driver`], who carries it out; `process`, `exec`, `webhook` and `kubernetes` |
 //!
 //! The simulation that it is measured with is in `sim/`: `cargo run --release -p lb-autoscale --example scaling_sim`.
 

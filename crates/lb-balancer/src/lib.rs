@@ -30,7 +30,7 @@
 //! | `wait` | picks that wait for a backend to become usable | `runtime` |
 //! | [`drain`] | emptying a backend | `runtime` |
 //! | [`running`] | the background work | `runtime` |
-//! | [`discover`] | where backends come from: DNS, a watched file, anything | `runtime`, `discovery-dns`, `discovery-file` |
+//! | [`discover`] | where backends come from: DNS, a watched file, Kubernetes, anything | `runtime`, `discovery-dns`, `discovery-file`, `discovery-kubernetes` |
 //! | `health` | statuses, checks by hand, events | `health` for checks |
 //! | [`faults`] | circuit breakers, passive detection, their events | `faults` |
 //!

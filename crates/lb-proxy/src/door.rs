@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a client is told whose request cannot wait, or waited too long; an estimated `Retry-After` is added.
-fn queue_response() -> FixedResponse {
+pub(crate) fn queue_response() -> FixedResponse {
     FixedResponse::new(503, "Service busy, please try again later")
 }
 

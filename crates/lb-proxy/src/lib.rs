@@ -24,6 +24,7 @@
 //! | `upstream/*`, `engine` | an idle connection is taken or one is made; one exchange on it |
 //! | `upload`, `record`, `rate` | the request's body streams, as large and as slow as it may be; what may have to be sent again is kept |
 //! | `fallback` | what is answered when breakers are open |
+//! | `tower` | the proxy as a service; a layer that chooses a backend and leaves the rest to the service inside |
 //! | `load_report`, `agent` | what the backend says of itself is heard and taken out |
 //! | `compress/*` | the response is compressed on its way, where its route wants that |
 //! | `mirror/*` | a copy of the request goes to another pool, where its route wants that |
@@ -71,6 +72,13 @@ mod trust;
 mod upload;
 mod upstream;
 
+#[cfg(feature = "tower")]
+pub use self::tower::{
+    balance::{BalanceFuture, LoadBalance},
+    body::BalancedBody,
+    chosen::ChosenBackend,
+    layer::LoadBalanceLayer,
+};
 pub use agent::AgentHeader;
 pub use body::{BodyError, ProxyBody};
 pub use compress::{Coding, CompressionSettings};

@@ -7,7 +7,7 @@
 //!   lets its script change while it runs, a [`Gate`] holds it up.
 //! * [`Client`]: one blocking connection. [`Load`]: many of them, counted.
 //! * [`EdgeLb`]: the real binary, started on port 0 and ended on drop.
-//! * [`RedisServer`]: a real `redis-server`.
+//! * [`RedisServer`]: a real `redis-server`. [`KubernetesApi`]: a stateful mock of that API, and the real `kubectl`.
 //! * [`eventually`]: waiting with a bound, instead of sleeping.
 //!
 //! Helpers of tests panic with a message where a test could only do the same; what a test may expect to fail returns an
@@ -19,6 +19,7 @@ mod binary;
 mod build;
 mod client;
 mod decode;
+mod kubernetes;
 mod load;
 mod message;
 mod record;
@@ -34,6 +35,7 @@ pub use backend::{Backend, BackendBuilder, Place};
 pub use binary::{EdgeLb, EdgeLbOptions, Finished};
 pub use client::{Client, ReadError, Response};
 pub use decode::BodyDecoder;
+pub use kubernetes::KubernetesApi;
 pub use load::{Load, LoadReport, RunningLoad};
 pub use message::{Framing, Headers, RequestHead, ResponseHead};
 pub use record::Received;

@@ -8,15 +8,16 @@
 //! - the **driver** makes instances real, keeps them so (one that crashes is replaced), and tells of them by [`DriverEvent`]s.
 //!
 //! A driver never drains and never asks whether a ready instance still answers: that is the pool's health check. `process` keeps a
-//! list of its instances; `exec` and `webhook` pass the number on to somebody else, whose instances come by discovery. A driver for
-//! Kubernetes is planned; until then `webhook` or `exec` (`kubectl scale`) do.
+//! list of its instances; `exec`, `webhook` and `kubernetes` pass the number on to somebody else, whose instances come by discovery.
 
 #[cfg(all(any(feature = "process", feature = "exec"), target_os = "linux"))]
 mod child;
 pub mod event;
 #[cfg(all(feature = "exec", target_os = "linux"))]
 pub mod exec;
-#[cfg(any(all(feature = "exec", target_os = "linux"), feature = "webhook"))]
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+#[cfg(any(all(feature = "exec", target_os = "linux"), feature = "webhook", feature = "kubernetes"))]
 mod latest;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
@@ -43,7 +44,7 @@ pub type DriverFuture<'a> = Pin<Box<dyn Future<Output = Result<(), DriverError>>
 
 /// Makes a number of instances real.
 pub trait Driver: Send + Sync + 'static {
-    /// Its name in events and logs: `process`, `exec`, `webhook`.
+    /// Its name in events and logs: `process`, `exec`, `webhook`, `kubernetes`.
     fn name(&self) -> &'static str;
 
     /// Carries an order out: done when the instances are on their way (`process`; they are not ready yet), or when who does it has

@@ -72,7 +72,7 @@ mod tests {
         fn as_a_list(period in 1u64..200, steps in prop::collection::vec(0u64..150, 1..100)) {
             let mut ring = Ring::<u64, 5>::new(Nanos(period));
             let width = period.div_ceil(5);
-            let (mut now, mut list) = (0, Vec::new());
+            let (mut now, mut list) = (0u64, Vec::<(u64, u64)>::new());
             for (value, step) in steps.into_iter().enumerate() {
                 now += step;
                 prop_assert_eq!(

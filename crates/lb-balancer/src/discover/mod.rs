@@ -10,6 +10,8 @@ mod dns;
 #[cfg(feature = "discovery-file")]
 mod file;
 mod follow;
+#[cfg(feature = "discovery-kubernetes")]
+pub mod kubernetes;
 
 #[cfg(feature = "discovery-dns")]
 pub use dns::{DnsDiscovery, DnsRecords, TTL_MAX, TTL_MIN};
@@ -17,6 +19,8 @@ pub use dns::{DnsDiscovery, DnsRecords, TTL_MAX, TTL_MIN};
 pub use file::{FILE_BYTES_MAX, FileDiscovery};
 pub use follow::{BACKENDS_MAX, RETRY_MAX, RETRY_MIN};
 pub(crate) use follow::{Source, follow};
+#[cfg(feature = "discovery-kubernetes")]
+pub use kubernetes::{KubernetesDiscovery, KubernetesService};
 
 use lb_types::Backend;
 use std::future::Future;
@@ -82,6 +86,14 @@ pub enum DiscoverError {
         /// The folder.
         folder: String,
         /// What the operating system said.
+        error: String,
+    },
+    /// A Kubernetes API gave no answer, or said no.
+    #[error("service {service}: {error}")]
+    Kubernetes {
+        /// The service that it was asked for, `namespace/name`.
+        service: String,
+        /// What it said.
         error: String,
     },
     /// The list says something that cannot be.
