@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-session",
             "lb-admission",
             "lb-route",
+            "lb-split",
         ],
     ),
     (
@@ -52,10 +53,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-geo",
             "lb-admission",
             "lb-route",
+            "lb-split",
             "lb-balancer",
         ],
     ),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-balancer"]),
+    // lb-split: splits are shown and changed by its own types; what there is of them comes by a trait.
+    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-split", "lb-balancer"]),
     (
         "edge-lb",
         &[
@@ -68,6 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-session",
             "lb-admission",
             "lb-route",
+            "lb-split",
             "lb-balancer",
             "lb-config",
             "lb-proxy",

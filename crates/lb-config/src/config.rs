@@ -5,6 +5,7 @@ mod geo;
 mod pooling;
 mod route;
 mod session;
+mod split;
 mod store;
 
 pub use admission::{Limiting, Queuing};
@@ -12,6 +13,7 @@ pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Re
 pub use pooling::ConnectionPooling;
 pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
 pub use session::{Affinity, Caching, Storage};
+pub use split::{Split, Sticky};
 pub use store::Store;
 
 use crate::ListenAddress;
@@ -44,6 +46,8 @@ pub struct Config {
     pub entry: String,
     /// Where requests go; the first that fits. None: to `entry`.
     pub routes: Vec<Route>,
+    /// Traffic that is divided between pools, by name; a route names each.
+    pub splits: BTreeMap<String, Split>,
     /// What is right but hardly meant: a line each, with its place in the file.
     pub warnings: Vec<String>,
     /// Networks and addresses of proxies whose word is taken for the client's address, as [`lb_geo::TrustedProxies`] takes them. None:
@@ -70,6 +74,7 @@ impl Default for Config {
             pools: BTreeMap::new(),
             entry: String::new(),
             routes: Vec::new(),
+            splits: BTreeMap::new(),
             warnings: Vec::new(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),

@@ -51,7 +51,7 @@ pub use config::{
     Admin, Affinity, Caching, CircuitBreaker, ClientIpHeader, Config, ConnectionPooling, Discovery,
     DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, HeaderChanges, Hedge, Limiting, Listener, Log,
     LogFormat, LogLevel, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RetryOn,
-    RetryPolicy, Route, RouteAction, Storage, Store,
+    RetryPolicy, Route, RouteAction, Split, Sticky, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

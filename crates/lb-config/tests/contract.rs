@@ -40,8 +40,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
         "alerts",
         "connect",
         "first_byte",
-        "split",
-        "splits",
         "autoscale",
         "instance_template",
     ];

@@ -52,10 +52,19 @@ pool = "main"
 pool = "other"
 [[routes]]
 pool = "main"
+[[routes]]
+pool = "third"
+[[routes]]
+split = "main"
+[splits.main]
+targets = [{ pool = "main", percent = 90 }, { pool = "other", percent = 10 }]
+rollout = { steps = [{ percent = 5, duration = "1m" }, { percent = 50, duration = "1m" }] }
 [pools.main]
 queuing = {}
 backends = [{ url = "http://127.0.0.1:9001" }]
 [pools.other]
+backends = [{ url = "http://127.0.0.1:9001" }]
+[pools.third]
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#;
 
@@ -68,7 +77,7 @@ fn table(text: &str) -> Table {
 fn with(section: &Section, keys: &str) -> String {
     let mut file = table(match section.path {
         path if path.starts_with("pools.NAME.regional_balancers") => GEO_AWARE,
-        path if path.starts_with("routes") => ROUTED,
+        path if path.starts_with("routes") || path.starts_with("splits") => ROUTED,
         path if path.starts_with("pools.NAME.geo") => GEO_BASED,
         _ if keys.contains("geo-aware") => GEO_AWARE,
         _ => MINIMAL,

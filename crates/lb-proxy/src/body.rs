@@ -3,6 +3,7 @@
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
 use crate::service::Service;
+use crate::split::Side;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
 use crate::upload::Progress;
@@ -49,6 +50,8 @@ pub(crate) struct Streaming<B: RequestBody> {
     pub(crate) armed: bool,
     /// How long the client's connection may idle afterwards.
     pub(crate) client_idle_timeout: Duration,
+    /// Of a split's request: whose error it is if this breaks off.
+    pub(crate) side: Option<Arc<Side>>,
 }
 
 impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
@@ -67,6 +70,17 @@ impl<B: RequestBody> ProxyBody<B> {
 
     pub(crate) fn stream(s: Streaming<B>) -> Self {
         Self { inner: Inner::Stream(s), _watch: None }
+    }
+
+    /// If this is a backend's: from now on its breaking off is an error of this side.
+    pub(crate) fn blame(&mut self, side: &Arc<Side>) -> bool {
+        match &mut self.inner {
+            Inner::Own(_) => false,
+            Inner::Stream(s) => {
+                s.side = Some(side.clone());
+                true
+            }
+        }
     }
 
     /// Keeps a watch that no connection keeps.
@@ -172,6 +186,9 @@ impl<B: RequestBody> Streaming<B> {
             } else {
                 &self.service.counters.upstream_errors
             });
+            if let Some(side) = &self.side {
+                side.failed();
+            }
             let after = self.watch.now() - lease.started();
             lease.complete(Outcome::Failure { kind, after });
         }

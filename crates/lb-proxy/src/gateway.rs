@@ -7,6 +7,7 @@ use crate::limit::RateLimiting;
 use crate::rules::HeaderRules;
 use crate::service::Target;
 use crate::settings::ProxySettings;
+use crate::split::Splitting;
 use lb_admission::Priority;
 use lb_balancer::LoadBalancer;
 use lb_route::{Rewrite, Router, Template};
@@ -20,6 +21,8 @@ use std::time::Duration;
 pub enum RouteAction {
     /// To the pool whose balancer has this name.
     Pool(String),
+    /// To one of the pools that this split has for targets.
+    Split(Arc<Splitting>),
     /// Nowhere: the client is sent elsewhere.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -84,11 +87,11 @@ pub struct Gateway {
     pub(crate) routes: Option<Arc<Routes>>,
 }
 
-/// The routes, and the place in the list of pools of each that goes to one.
+/// The routes, and the places in the list of pools of those that each goes to; a split's in the order of its targets.
 #[derive(Debug)]
 pub(crate) struct Routes {
     pub(crate) router: Router,
-    pub(crate) settings: Vec<(RouteSettings, Option<usize>)>,
+    pub(crate) settings: Vec<(RouteSettings, Box<[usize]>)>,
 }
 
 impl Gateway {
@@ -128,24 +131,26 @@ impl Gateway {
             return Err(SettingsError::new("routes", routes.len(), format!("must be {}", router.len())));
         }
         let mut settings = Vec::with_capacity(routes.len());
+        let place = |pool: &String| {
+            let at = names.iter().position(|name| name == pool);
+            at.ok_or_else(|| SettingsError::new("pool", pool, "is no pool's name"))
+        };
         for route in routes {
-            let pool = match &route.action {
-                RouteAction::Pool(pool) => {
-                    let at = names.iter().position(|name| name == pool);
-                    Some(at.ok_or_else(|| SettingsError::new("pool", pool, "is no pool's name"))?)
-                }
-                RouteAction::Redirect { status: 301..=303 | 307 | 308, .. } => None,
+            let pools = match &route.action {
+                RouteAction::Pool(pool) => [place(pool)?].into(),
+                RouteAction::Split(s) => s.split().targets().iter().map(place).collect::<Result<_, _>>()?,
+                RouteAction::Redirect { status: 301..=303 | 307 | 308, .. } => Box::default(),
                 RouteAction::Redirect { status, .. } => {
                     return Err(SettingsError::new("status", status, "must be 301, 302, 303, 307 or 308"));
                 }
                 RouteAction::Respond(response) => {
                     response.validate()?;
-                    None
+                    Box::default()
                 }
             };
             route.request_headers.validate()?;
             route.response_headers.validate()?;
-            settings.push((route, pool));
+            settings.push((route, pools));
         }
         Ok(Self { targets: pools, routes: Some(Arc::new(Routes { router, settings })) })
     }

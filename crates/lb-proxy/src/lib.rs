@@ -12,6 +12,7 @@
 //! | `server/connection` | hyper parses the head and calls the service; deadlines of the client are kept here |
 //! | `proxy`, `forward` | the request is checked, a backend is leased, the request sent, the response handed on |
 //! | `gateway`, `routing`, `rules` | which of several pools a request goes to, and what its route changes |
+//! | `split` | which of several pools a request of a split goes to, and what came of it there |
 //! | `service` | one pool: its balancer, settings and connections |
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
 //! | `hedge` | a second try beside a slow first |
@@ -54,6 +55,7 @@ mod server;
 mod service;
 mod settings;
 mod socket;
+mod split;
 mod stats;
 mod timer;
 #[cfg(feature = "tower")]
@@ -74,6 +76,7 @@ pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use rules::HeaderRules;
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
+pub use split::{Cohort, SideTotals, Splitting};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};
 pub use trust::{ForwardingHeader, TrustedPeers};
 pub use upstream::settings::PoolingSettings;

@@ -2,7 +2,7 @@
 
 use crate::body::ProxyBody;
 use crate::engine::RequestBody;
-use crate::error::ProxyError;
+use crate::error::{ProxyError, Side};
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
 use crate::rate::MinRate;
@@ -10,6 +10,7 @@ use crate::request;
 use crate::routing::{Asked, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
+use crate::split::{Answered, Sided};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
@@ -211,14 +212,18 @@ impl<B: RequestBody> Proxy<B> {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
                 let asked = Asked { whose, routed };
-                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
-                    Ok(response) => response,
-                    Err(error) => {
-                        rest(error, client, watch);
-                        service.own_response(error, seen.json, is_head)
-                    }
-                };
+                let (mut response, failure) =
+                    match service.forward(request, &asked, &seen, client, watch).await {
+                        Ok(response) => (response, None),
+                        Err(error) => {
+                            rest(error, client, watch);
+                            (service.own_response(error, seen.json, is_head), Some(error))
+                        }
+                    };
                 if let Some(routed) = &asked.routed {
+                    if let Some(sided) = &routed.sided {
+                        end(sided, &mut response, failure);
+                    }
                     routed.to_client(response.headers_mut());
                 }
                 response
@@ -235,6 +240,22 @@ impl<B: RequestBody> Proxy<B> {
         w.counters.response(response.status());
         response
     }
+}
+
+/// Ends a split's request at its response's head; what streams on may still fail.
+#[cold]
+fn end<B: RequestBody>(sided: &Sided<'_>, response: &mut Response<ProxyBody<B>>, failure: Option<ProxyError>) {
+    let is_error = response.status().is_server_error();
+    let streams = !is_error && response.body_mut().blame(sided.side);
+    let answered = match failure {
+        Some(error) if error.side() == Side::Client => Answered::Not,
+        Some(_) => Answered::Failed,
+        None if is_error => Answered::Failed,
+        None if streams => Answered::Fine,
+        // Of the proxy's own, and no error: a rate limit's.
+        None => Answered::Not,
+    };
+    sided.end(answered, response.headers_mut());
 }
 
 /// What comes after an answer of the proxy's own.

@@ -9,6 +9,7 @@ use crate::limit::RateLimiting;
 use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::rules::{Expanded, Rules};
+use crate::split::{Sided, Sides, Splitting};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::response::Parts;
@@ -48,6 +49,7 @@ pub(crate) struct Route {
 enum Action {
     /// The service with this number.
     Service(usize),
+    Split(Arc<Splitting>, Sides, Box<[usize]>),
     Redirect(StatusCode, Template),
     Respond(Fallback),
 }
@@ -57,6 +59,8 @@ pub(crate) struct Routed<'w> {
     pub(crate) route: &'w Route,
     request: Expanded,
     response: Expanded,
+    /// Of a split's request.
+    pub(crate) sided: Option<Sided<'w>>,
 }
 
 impl Routed<'_> {
@@ -86,14 +90,27 @@ pub(crate) enum Way<'w> {
 }
 
 impl Route {
-    fn new((s, pool): &(RouteSettings, Option<usize>)) -> Self {
-        let action = match (&s.action, pool) {
-            (RouteAction::Redirect { status, location }, _) => {
+    /// `known`: splits whose counts this worker has already.
+    fn new(
+        (s, pools): &(RouteSettings, Box<[usize]>),
+        known: &mut Vec<(Arc<Splitting>, Sides)>,
+    ) -> Self {
+        let action = match &s.action {
+            RouteAction::Redirect { status, location } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
                 Action::Redirect(status, location.clone())
             }
-            (RouteAction::Respond(response), _) => Action::Respond(Fallback::new(response)),
-            (RouteAction::Pool(_), at) => Action::Service(at.unwrap_or_default()),
+            RouteAction::Respond(response) => Action::Respond(Fallback::new(response)),
+            RouteAction::Pool(_) => Action::Service(pools.first().copied().unwrap_or_default()),
+            RouteAction::Split(splitting) => {
+                let sides = known.iter().find(|(s, _)| Arc::ptr_eq(s, splitting)).map(|(_, sides)| sides.clone());
+                let sides = sides.unwrap_or_else(|| {
+                    let sides = splitting.register();
+                    known.push((splitting.clone(), sides.clone()));
+                    sides
+                });
+                Action::Split(splitting.clone(), sides, pools.clone())
+            }
         };
         let (request, response) = (Rules::new(&s.request_headers), Rules::new(&s.response_headers));
         let is_plain = request.is_empty()
@@ -102,7 +119,8 @@ impl Route {
             && s.rate_limit.is_none()
             && s.priority.is_none()
             && s.max_body_bytes.is_none()
-            && !s.service_headers;
+            && !s.service_headers
+            && !matches!(s.action, RouteAction::Split(_));
         Self {
             name: s.name.clone(),
             action,
@@ -138,7 +156,8 @@ impl Route {
 
 impl Routing {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
-        let ways: Box<[Route]> = routes.settings.iter().map(Route::new).collect();
+        let mut known = vec![];
+        let ways: Box<[Route]> = routes.settings.iter().map(|s| Route::new(s, &mut known)).collect();
         let requests = ways.iter().map(|_| AtomicU64::default()).collect();
         Self { routes, ways, requests }
     }
@@ -172,6 +191,7 @@ impl Routing {
                 &client.forwarding.proto
             };
             let values = || route.values(&info, &found, headers.0, scheme);
+            let mut sided = None;
             let service = match &route.action {
                 Action::Redirect(status, location) => {
                     return Ok(Way::Answer(Box::new(redirect(*status, location.expand(&values())))));
@@ -180,20 +200,34 @@ impl Routing {
                     return Ok(Way::Answer(Box::new(response.response(info.method == "HEAD"))));
                 }
                 Action::Service(service) => *service,
+                Action::Split(splitting, sides, services) => {
+                    let began = splitting.now();
+                    let is_secure = || client.scheme(headers.0, whose) == "https";
+                    let (target, cookie) = splitting.choose(&info, is_secure, began);
+                    sided = Some(Sided { splitting, side: &sides[target], cookie, began });
+                    services[target]
+                }
             };
             let routed = (!route.is_plain).then(|| {
                 let values = values();
                 let (request, response) = (route.request.expand(&values), route.response.expand(&values));
-                Box::new(Routed { route, request, response })
+                Box::new(Routed { route, request, response, sided })
             });
             let path = match &route.rewrite {
-                Some(rewrite) => rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned(),
-                None if found.path() == info.path => return Ok(Way::Service(service, routed)),
-                None => found.into_path().into_owned(),
+                Some(rewrite) => Some(rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned()),
+                None if found.path() == info.path => None,
+                None => Some(found.into_path().into_owned()),
             };
             (Way::Service(service, routed), path)
         };
-        set_path(request.uri_mut(), path)?;
+        if let Way::Service(_, Some(routed)) = &way
+            && let Some(sided) = &routed.sided
+        {
+            sided.splitting.hide(request.headers_mut());
+        }
+        if let Some(path) = path {
+            set_path(request.uri_mut(), path)?;
+        }
         Ok(way)
     }
 }

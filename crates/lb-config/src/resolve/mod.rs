@@ -25,6 +25,7 @@ mod response;
 mod retry;
 mod route;
 mod session;
+mod split;
 mod store;
 mod tree;
 
@@ -133,7 +134,11 @@ fn pools(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config: &mut Config
         check_name("pool", name, pool, sink);
         config.pools.insert((*name).to_owned(), pool::pool(name, pool, known));
     }
+    let splits = split::splits(r, sink, config);
     let routed = route::routes(r, sink, known, config);
+    if routed != tree::Routed::Wrong {
+        split::unused(&splits, config, sink);
+    }
     config.entry = tree::entry(&named, config, routed, sink);
 }
 

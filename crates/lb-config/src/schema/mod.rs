@@ -18,6 +18,7 @@ mod response;
 mod retry;
 mod route;
 mod session;
+mod split;
 mod store;
 mod top;
 
