@@ -40,6 +40,7 @@
 //! | `geo-data`, `geo-mmap`, `geo-providers` | the built-in country database, mapped files, ipinfo and ipapi | `geo` |
 //! | `admission` | queue, load shedding, adaptive concurrency, rate limits | `admission`, [`LoadBalancer`]`::queue_request` |
 //! | `sessions` | session affinity and the selection cache | `session`, [`LoadBalancer`]`::session_manager` |
+//! | `split` | which version gets a request: exact splits, shifts, guarded rollouts | `split` |
 //! | `store` | Redis and Valkey behind sessions and caches | `store` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
 //! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
@@ -71,6 +72,8 @@ pub use lb_health as health;
 pub use lb_proxy as proxy;
 #[cfg(feature = "sessions")]
 pub use lb_session as session;
+#[cfg(feature = "split")]
+pub use lb_split as split;
 #[cfg(feature = "store")]
 pub use lb_store as store;
 pub use lb_types as types;
@@ -137,6 +140,7 @@ pub fn features() -> Vec<&'static str> {
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),
         ("sessions", cfg!(feature = "sessions")),
+        ("split", cfg!(feature = "split")),
         ("store", cfg!(feature = "store")),
         ("tower", cfg!(feature = "tower")),
     ];

@@ -28,11 +28,11 @@ fn targets_are_pools_and_have_all_together() {
     let with = |targets: &str| format!("{ROUTE}[splits.a]\ntargets = [{targets}]");
     broken(
         &with("{ pool = \"blue\", percent = 90 }, { pool = \"green\", percent = 9.5 }"),
-        "f:3:74: error: `percent`: the targets must have 100 together, not 99.5",
+        "f:3:73: error: `percent`: the targets must have 100 together, not 99.5",
     );
     broken(
         &with("{ pool = \"blu\", percent = 90 }, { pool = \"a\", percent = 10 }, { pool = \"green\", percent = 0 }"),
-        "f:3:22: error: `pool`: there is no pool \"blu\"
+        "f:3:21: error: `pool`: there is no pool \"blu\"
   help: did you mean \"blue\"?
 f:3:53: error: `pool`: \"a\" is a split; the targets of a split are pools
   help: name the pools themselves: a split has up to four",
@@ -54,12 +54,12 @@ fn routes_and_splits_name_each_other() {
         &format!("routes = [{{ split = \"b\" }}, {{ pool = \"blue\" }}, {{ pool = \"green\", split = \"a\" }}]\n{TARGETS}"),
         "f:1:21: error: `split`: there is no split \"b\"
   help: did you mean \"a\"?
-f:1:46: error: a route must have one of `pool`, `split`, `redirect` and `respond`
+f:1:47: error: a route must have one of `pool`, `split`, `redirect` and `respond`
   help: add pool = \"NAME\", a pool under `pools`",
     );
     broken(
         &format!("routes = [{{ pool = \"blue\" }}, {{ pool = \"green\" }}]\n{TARGETS}"),
-        "f:2:2: error: no request comes to split `a`: no route names it
+        "f:2:9: error: no request comes to split `a`: no route names it
   help: remove it, or add a route with split = \"a\"",
     );
     broken(
@@ -72,9 +72,9 @@ f:1:46: error: a route must have one of `pool`, `split`, `redirect` and `respond
 fn cohorts_and_rollouts() {
     broken(
         &format!("{ROUTE}{TARGETS}sticky = {{ type = \"header\", max_age = \"1h\" }}"),
-        "f:4:29: error: `max_age` belongs to `type` cookie, and this is header
-f:4:10: error: missing key `header_name`
-  help: it takes a header's name",
+        "f:4:1: error: missing key `header_name`
+  help: it takes a header's name
+f:4:29: error: `max_age` belongs to `type` cookie, and this is header",
     );
     broken(
         &format!("{ROUTE}{TARGETS}sticky = {{ type = \"cookie\", cookie_name = \"a b\", max_age = \"0s\" }}"),

@@ -25,6 +25,7 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
             let sketched = [
                 "no request comes to pool",
                 "has no backends",
+                "there is no pool \"blue\"",
                 "there is no pool \"green\"",
                 "there is no backend",
                 "`retry_policy` does nothing here",

@@ -90,7 +90,8 @@ fn with(section: &Section, keys: &str) -> String {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("queuing".to_owned(), Table::new().into());
     }
-    if matches!(section.path, "routes.redirect" | "routes.respond") {
+    let elsewhere = section.path == "routes" && keys.starts_with("split =");
+    if elsewhere || matches!(section.path, "routes.redirect" | "routes.respond") {
         file["routes"][0].as_table_mut().expect("it is a table").remove("pool");
     }
     let mut place = &mut file;

@@ -14,8 +14,10 @@ mod geo;
 mod log;
 mod metrics;
 mod pool;
+mod rollouts;
 mod routes;
 mod running;
+mod splits;
 mod stores;
 
 pub use error::AssembleError;
@@ -35,6 +37,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use splits::Splits;
 use stores::Stores;
 
 /// A server whose addresses are taken, at rest.
@@ -46,6 +49,7 @@ pub struct Assembled {
     pools: BTreeMap<String, LoadBalancer>,
     stores: Stores,
     geography: Arc<Geography>,
+    splits: Splits,
     server: Server,
     admin: Option<Admin>,
     grace: Duration,
@@ -97,7 +101,8 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
     }
     built.values_mut().for_each(|(_, settings)| settings.trusted.clone_from(&trusted));
     let route_names: Vec<String> = config.routes.iter().map(|r| r.name.clone()).collect();
-    let gateway = routes::gateway(&entry, config.routes, &built, &common)?;
+    let splits = Splits::new(config.splits)?;
+    let gateway = routes::gateway(&entry, config.routes, &built, &splits, &common)?;
     let route_limits =
         gateway.routes().filter_map(|r| Some((format!("route.{}", r.name), r.rate_limit.clone()?)));
     let route_limits: Vec<_> = route_limits.collect();
@@ -122,11 +127,12 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         stats: server.stats(),
         stores: stores.clone(),
         geography: geography.clone(),
+        splits: splits.clone(),
         limits,
         routes: route_names,
     };
     let admin = admin.map(|a| Admin::bind(a.address, &pools, &entries, sources)).transpose()?;
-    Ok(Assembled { entries, pools, stores, geography, server, admin, grace: shutdown_grace })
+    Ok(Assembled { entries, pools, stores, geography, splits, server, admin, grace: shutdown_grace })
 }
 
 /// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.
@@ -185,6 +191,11 @@ impl Assembled {
     /// The pool of this name.
     pub fn balancer(&self, pool: &str) -> Option<&LoadBalancer> {
         self.pools.get(pool)
+    }
+
+    /// The split of this name: to look at, and to change.
+    pub fn split(&self, name: &str) -> Option<&Arc<lb_split::Split>> {
+        self.splits.splitting(name).map(|s| s.split())
     }
 
     /// The data plane's counters.

@@ -2,6 +2,7 @@
 
 use super::AssembleError;
 use super::pool::{self, Common};
+use super::splits::Splits;
 use http::HeaderName;
 use lb_balancer::LoadBalancer;
 use lb_config::{HeaderChanges, PathRewrite, Route, RouteAction};
@@ -14,6 +15,7 @@ pub(super) fn gateway(
     entry: &str,
     routes: Vec<Route>,
     built: &BTreeMap<String, (LoadBalancer, ProxySettings)>,
+    splits: &Splits,
     common: &Common<'_>,
 ) -> Result<Gateway, AssembleError> {
     let target = |name: &str| {
@@ -30,9 +32,10 @@ pub(super) fn gateway(
         AssembleError::Route { route: name, error: e.error }
     })?;
     let mut names = HashSet::new();
-    let led_to = routes.iter().filter_map(|r| match &r.action {
-        RouteAction::Pool(pool) => Some(pool.clone()),
-        _ => None,
+    let led_to = routes.iter().flat_map(|r| match &r.action {
+        RouteAction::Pool(pool) => vec![pool.clone()],
+        RouteAction::Split(split) => splits.splitting(split).map(|s| s.split().targets().to_vec()).unwrap_or_default(),
+        _ => vec![],
     });
     let pools: Vec<_> = led_to.filter(|name| names.insert(name.clone())).collect();
     let mut targets = pools.iter().map(|name| target(name)).collect::<Result<Vec<_>, _>>()?;
@@ -43,7 +46,7 @@ pub(super) fn gateway(
     let settings = routes.into_iter().enumerate().map(|(i, route)| {
         let name = route.name.clone();
         let wrong = |error| AssembleError::Route { route: name.clone(), error };
-        settings(route, router.parameters(i), &targets, common, &wrong)
+        settings(route, router.parameters(i), (&targets, splits), common, &wrong)
     });
     let settings = settings.collect::<Result<_, _>>()?;
     Gateway::routed(targets, router, settings)
@@ -53,21 +56,23 @@ pub(super) fn gateway(
 fn settings(
     route: Route,
     parameters: &[Box<str>],
-    targets: &[(LoadBalancer, ProxySettings)],
+    (targets, splits): (&[(LoadBalancer, ProxySettings)], &Splits),
     common: &Common<'_>,
     wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
 ) -> Result<RouteSettings, AssembleError> {
     let mut priority = None;
     let action = match route.action {
         RouteAction::Pool(pool) => {
-            if let Some(level) = &route.priority {
-                let queue = targets.iter().find(|(lb, _)| lb.name() == pool).and_then(|(lb, _)| lb.queue());
-                let named = queue.and_then(|q| q.settings().level_named(level));
-                let must = "must be a level of the pool's queue";
-                let error = || wrong(lb_types::SettingsError::new("priority", level, must));
-                priority = Some(named.ok_or_else(error)?);
-            }
+            priority = self::priority(route.priority.as_deref(), std::slice::from_ref(&pool), targets, wrong)?;
             lb_proxy::RouteAction::Pool(pool)
+        }
+        RouteAction::Split(split) => {
+            let Some(splitting) = splits.splitting(&split) else {
+                return Err(AssembleError::NoSplit { split });
+            };
+            priority =
+                self::priority(route.priority.as_deref(), splitting.split().targets(), targets, wrong)?;
+            lb_proxy::RouteAction::Split(splitting.clone())
         }
         RouteAction::Redirect { status, location } => lb_proxy::RouteAction::Redirect { status, location },
         RouteAction::Respond(response) => lb_proxy::RouteAction::Respond(response),
@@ -98,6 +103,26 @@ fn settings(
     settings.max_body_bytes = route.max_body;
     settings.service_headers = route.service_headers;
     Ok(settings)
+}
+
+/// The level that is called so in the queue of each of the pools; it must be the same.
+fn priority(
+    level: Option<&str>,
+    pools: &[String],
+    targets: &[(LoadBalancer, ProxySettings)],
+    wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
+) -> Result<Option<lb_admission::Priority>, AssembleError> {
+    let Some(level) = level else { return Ok(None) };
+    let mut priority = None;
+    for pool in pools {
+        let queue = targets.iter().find(|(lb, _)| lb.name() == pool).and_then(|(lb, _)| lb.queue());
+        let named = queue.and_then(|q| q.settings().level_named(level));
+        if named.is_none() || *priority.get_or_insert(named) != named {
+            let must = "must be a level of the pool's queue, the same in each pool of a split";
+            return Err(wrong(lb_types::SettingsError::new("priority", level, must)));
+        }
+    }
+    Ok(priority.flatten())
 }
 
 fn rules(
