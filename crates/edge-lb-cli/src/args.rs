@@ -1,5 +1,7 @@
 //! What can be typed on the command line.
 
+mod splits;
+
 use crate::demo::plan::{BACKENDS_MIN, SECONDS_MAX, SECONDS_MIN};
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -9,6 +11,8 @@ use edge_lb::types::BackendUrl;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
+
+pub(crate) use splits::{Difference, RolloutCommand, RolloutStart, SplitCommand, SplitTarget};
 
 /// The version and what was built in.
 static LONG_VERSION: LazyLock<String> =
@@ -40,6 +44,12 @@ pub(crate) enum Command {
     /// Show or clear the sessions of an edge-lb that runs
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Show or change which version gets how much of the traffic of an edge-lb that runs
+    #[command(subcommand)]
+    Split(SplitCommand),
+    /// Roll a new version out step by step, with a guard that turns back
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     Geo(GeoArgs),
     /// Print a completion script for a shell
     ///
@@ -470,6 +480,10 @@ mod tests {
             ("backend drain web", ErrorKind::MissingRequiredArgument, "BACKEND"),
             ("explain", ErrorKind::MissingRequiredArgument, "PATH"),
             ("explain / -H x", ErrorKind::ValueValidation, "NAME: VALUE"),
+            ("split set checkout green", ErrorKind::ValueValidation, "green=10"),
+            ("split set checkout", ErrorKind::MissingRequiredArgument, "POOL=PERCENT"),
+            ("rollout start checkout --step 5", ErrorKind::ValueValidation, "5=10m"),
+            ("rollout start a --latency-quantile 0.9", ErrorKind::MissingRequiredArgument, "--latency-ratio-max"),
             ("status --admin here", ErrorKind::ValueValidation, "--admin"),
             ("geo lookup", ErrorKind::MissingRequiredArgument, "IP"),
             ("geo --about lookup ::1", ErrorKind::ArgumentConflict, "--about"),

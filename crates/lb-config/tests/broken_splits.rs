@@ -39,7 +39,7 @@ f:3:53: error: `pool`: \"a\" is a split; the targets of a split are pools
     );
     broken(
         &with("{ pool = \"blue\", percent = 90.001 }, { pool = \"green\", percent = \"x\" }"),
-        "f:3:40: error: `percent` = 90.001: must be from 0 to 100, with two decimals at most
+        "f:3:39: error: `percent` = 90.001: must be from 0 to 100, with two decimals at most
 f:3:77: error: `percent` must be a number from 0 to 100, not \"x\"",
     );
     broken(
@@ -64,7 +64,7 @@ f:1:47: error: a route must have one of `pool`, `split`, `redirect` and `respond
     );
     broken(
         &format!("routes = [{{ split = \"a\", priority = \"high\" }}]\n{TARGETS}"),
-        "f:1:36: error: `priority` must be the same level in each pool of the split, counted from the highest",
+        "f:1:37: error: `priority` must be the same level in each pool of the split, counted from the highest",
     );
 }
 

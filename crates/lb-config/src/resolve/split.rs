@@ -49,19 +49,19 @@ fn targets(name: &str, r: &Reader<'_>, config: &Config, splits: &[&str]) -> Vec<
     let list = r.field("targets").required();
     let tables = list.tables();
     let mut targets = Vec::with_capacity(tables.len());
-    let mut last = None;
+    let (mut last, mut wrong) = (None, false);
     for t in &tables {
         let (pool, share) = (t.field("pool").required(), t.field("percent").required());
         let (named, percent) = (pool.text(), percent(&share));
         if let Some(named) = named {
             is_pool(&pool, named, config, splits);
         }
-        if let Some(target) = named.zip(percent) {
-            targets.push((target.0.to_owned(), target.1));
-        }
+        wrong |= named.is_none() || percent.is_none();
+        // One that is wrong stands for a pool that nobody knows: so no pool is called unreached for it.
+        targets.push((named.unwrap_or_default().to_owned(), percent.unwrap_or_default()));
         last = Some(share);
     }
-    if !list.is_present() || list.len() != Some(targets.len()) {
+    if wrong || !list.is_present() || list.len() != Some(targets.len()) {
         return targets;
     }
     let all: Vec<_> = targets.iter().map(|(name, percent)| (&**name, *percent)).collect();
