@@ -172,7 +172,9 @@ impl QuickLoad {
                     let began = watch.elapsed();
                     let answer = match &mut client {
                         Some(client) => QuickClient::get(client).ok(),
-                        none => QuickClient::connect(&address).ok().and_then(|new| none.insert(new).get().ok()),
+                        none => {
+                            QuickClient::connect(&address).ok().and_then(|new| none.insert(new).get().ok())
+                        }
                     };
                     if answer.is_none() {
                         client = None;

@@ -58,7 +58,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // lb-split: splits are shown and changed by its own types; what there is of them comes by a trait.
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-split", "lb-balancer"]),
+    (
+        "lb-admin",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-split", "lb-balancer"],
+    ),
     (
         "edge-lb",
         &[

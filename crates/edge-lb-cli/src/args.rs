@@ -483,7 +483,11 @@ mod tests {
             ("split set checkout green", ErrorKind::ValueValidation, "green=10"),
             ("split set checkout", ErrorKind::MissingRequiredArgument, "POOL=PERCENT"),
             ("rollout start checkout --step 5", ErrorKind::ValueValidation, "5=10m"),
-            ("rollout start a --latency-quantile 0.9", ErrorKind::MissingRequiredArgument, "--latency-ratio-max"),
+            (
+                "rollout start a --latency-quantile 0.9",
+                ErrorKind::MissingRequiredArgument,
+                "--latency-ratio-max",
+            ),
             ("status --admin here", ErrorKind::ValueValidation, "--admin"),
             ("geo lookup", ErrorKind::MissingRequiredArgument, "IP"),
             ("geo --about lookup ::1", ErrorKind::ArgumentConflict, "--about"),

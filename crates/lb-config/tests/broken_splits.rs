@@ -17,7 +17,8 @@ queuing = { priority_levels = [\"low\", \"high\"] }
 backends = [{ url = \"http://127.0.0.1:9001\" }]
 ";
 const ROUTE: &str = "routes = [{ split = \"a\" }]\n";
-const TARGETS: &str = "[splits.a]\ntargets = [{ pool = \"blue\", percent = 90 }, { pool = \"green\", percent = 10 }]\n";
+const TARGETS: &str =
+    "[splits.a]\ntargets = [{ pool = \"blue\", percent = 90 }, { pool = \"green\", percent = 10 }]\n";
 
 fn broken(text: &str, said: &str) {
     check(Toml, &format!("{text}\n{POOLS}"), said);
@@ -31,7 +32,9 @@ fn targets_are_pools_and_have_all_together() {
         "f:3:73: error: `percent`: the targets must have 100 together, not 99.5",
     );
     broken(
-        &with("{ pool = \"blu\", percent = 90 }, { pool = \"a\", percent = 10 }, { pool = \"green\", percent = 0 }"),
+        &with(
+            "{ pool = \"blu\", percent = 90 }, { pool = \"a\", percent = 10 }, { pool = \"green\", percent = 0 }",
+        ),
         "f:3:21: error: `pool`: there is no pool \"blu\"
   help: did you mean \"blue\"?
 f:3:53: error: `pool`: \"a\" is a split; the targets of a split are pools
@@ -43,7 +46,9 @@ f:3:53: error: `pool`: \"a\" is a split; the targets of a split are pools
 f:3:77: error: `percent` must be a number from 0 to 100, not \"x\"",
     );
     broken(
-        &with("{ pool = \"blue\", percent = 90 }, { pool = \"green\", percent = 5 }, { pool = \"blue\", percent = 5 }"),
+        &with(
+            "{ pool = \"blue\", percent = 90 }, { pool = \"green\", percent = 5 }, { pool = \"blue\", percent = 5 }",
+        ),
         "f:3:11: error: `targets` = \"blue\": must be there once",
     );
 }
@@ -51,7 +56,9 @@ f:3:77: error: `percent` must be a number from 0 to 100, not \"x\"",
 #[test]
 fn routes_and_splits_name_each_other() {
     broken(
-        &format!("routes = [{{ split = \"b\" }}, {{ pool = \"blue\" }}, {{ pool = \"green\", split = \"a\" }}]\n{TARGETS}"),
+        &format!(
+            "routes = [{{ split = \"b\" }}, {{ pool = \"blue\" }}, {{ pool = \"green\", split = \"a\" }}]\n{TARGETS}"
+        ),
         "f:1:21: error: `split`: there is no split \"b\"
   help: did you mean \"a\"?
 f:1:47: error: a route must have one of `pool`, `split`, `redirect` and `respond`
@@ -86,7 +93,8 @@ f:4:60: error: `max_age` must be from 1s to 400d",
         "f:4:36: error: `error_difference_max` = \"none\" and no `latency`: a rollout without a guard is a shift
   help: keep one of them, or use `edge-lb split set NAME … --over 1h`",
     );
-    let steps = "rollout = { steps = [{ percent = 50, duration = \"1m\" }, { percent = 5, duration = \"1m\" }] }";
+    let steps =
+        "rollout = { steps = [{ percent = 50, duration = \"1m\" }, { percent = 5, duration = \"1m\" }] }";
     broken(
         &format!("{ROUTE}{TARGETS}{steps}"),
         "f:4:21: error: `steps.percent` = 5.0: must grow from step to step, above 0 and below 100",

@@ -212,14 +212,15 @@ impl<B: RequestBody> Proxy<B> {
             Ok(Way::Service(service, routed)) => {
                 let service = &w.services[service];
                 let asked = Asked { whose, routed };
-                let (mut response, failure) =
-                    match service.forward(request, &asked, &seen, client, watch).await {
-                        Ok(response) => (response, None),
-                        Err(error) => {
-                            rest(error, client, watch);
-                            (service.own_response(error, seen.json, is_head), Some(error))
-                        }
-                    };
+                let mut failure = None;
+                let mut response = match service.forward(request, &asked, &seen, client, watch).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        failure = Some(error);
+                        rest(error, client, watch);
+                        service.own_response(error, seen.json, is_head)
+                    }
+                };
                 if let Some(routed) = &asked.routed {
                     if let Some(sided) = &routed.sided {
                         end(sided, &mut response, failure);
@@ -244,7 +245,11 @@ impl<B: RequestBody> Proxy<B> {
 
 /// Ends a split's request at its response's head; what streams on may still fail.
 #[cold]
-fn end<B: RequestBody>(sided: &Sided<'_>, response: &mut Response<ProxyBody<B>>, failure: Option<ProxyError>) {
+fn end<B: RequestBody>(
+    sided: &Sided<'_>,
+    response: &mut Response<ProxyBody<B>>,
+    failure: Option<ProxyError>,
+) {
     let is_error = response.status().is_server_error();
     let streams = !is_error && response.body_mut().blame(sided.side);
     let answered = match failure {

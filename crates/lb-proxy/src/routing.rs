@@ -91,10 +91,7 @@ pub(crate) enum Way<'w> {
 
 impl Route {
     /// `known`: splits whose counts this worker has already.
-    fn new(
-        (s, pools): &(RouteSettings, Box<[usize]>),
-        known: &mut Vec<(Arc<Splitting>, Sides)>,
-    ) -> Self {
+    fn new((s, pools): &(RouteSettings, Box<[usize]>), known: &mut Vec<(Arc<Splitting>, Sides)>) -> Self {
         let action = match &s.action {
             RouteAction::Redirect { status, location } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
@@ -103,7 +100,8 @@ impl Route {
             RouteAction::Respond(response) => Action::Respond(Fallback::new(response)),
             RouteAction::Pool(_) => Action::Service(pools.first().copied().unwrap_or_default()),
             RouteAction::Split(splitting) => {
-                let sides = known.iter().find(|(s, _)| Arc::ptr_eq(s, splitting)).map(|(_, sides)| sides.clone());
+                let sides =
+                    known.iter().find(|(s, _)| Arc::ptr_eq(s, splitting)).map(|(_, sides)| sides.clone());
                 let sides = sides.unwrap_or_else(|| {
                     let sides = splitting.register();
                     known.push((splitting.clone(), sides.clone()));

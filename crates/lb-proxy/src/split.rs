@@ -304,8 +304,7 @@ mod tests {
         let s = splitting(cookie(), 10.0);
         let workers = [s.register(), s.register()];
         for (worker, answered) in [(0, Answered::Fine), (1, Answered::Failed), (1, Answered::Not)] {
-            let sided =
-                Sided { splitting: &s, side: &workers[worker][1], cookie: None, began: Nanos::ZERO };
+            let sided = Sided { splitting: &s, side: &workers[worker][1], cookie: None, began: Nanos::ZERO };
             sided.end(answered, &mut HeaderMap::new());
         }
         let totals = s.totals();

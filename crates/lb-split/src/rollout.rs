@@ -292,7 +292,7 @@ impl Rollout {
     /// A rollout of the split's last target against its first, which has its first step's share from now on.
     ///
     /// # Errors
-    /// The two have less together than the last step needs, or a setting is out of its bounds.
+    /// The two have less together than the last step needs, there is only one target, or a setting is out of its bounds.
     pub fn begin(
         settings: RolloutSettings,
         split: &Split,
@@ -302,7 +302,12 @@ impl Rollout {
         let rollout = Self::new(settings, now)?;
         let largest = rollout.settings.steps.last().map_or(Percent::ZERO, |step| step.percent);
         let free = room(split, now);
-        if split.targets().len() < 2 || largest > free {
+        if split.targets().len() < 2 {
+            return Err(
+                SettingsError::new("targets", 1, "must be two at least: an old side and a new one").into()
+            );
+        }
+        if largest > free {
             return Err(ChangeError::NoRoom { percent: largest, free });
         }
         let percent = rollout.percent();

@@ -20,6 +20,7 @@ fn the_configurations_of_the_pages_are_good() {
         ("sessions.md", 1),
         ("geography.md", 2),
         ("gateway.md", 1),
+        ("rollouts.md", 1),
     ];
     for (page, least) in pages {
         let found = configurations(page);

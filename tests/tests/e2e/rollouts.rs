@@ -31,7 +31,11 @@ fn a_side_that_fails_is_rolled_back_with_its_reason() {
     assert_eq!((again.0, &again.1["detail"]), (409, &json!("split s has a rollout under way")));
     eventually(SOON * 3, "it is rolled back", || get(&lb, "/api/v1/rollouts/s")["state"] != "running");
     let r = get(&lb, "/api/v1/rollouts/s");
-    assert_eq!((&r["state"], &r["reason"], &r["step"]), (&json!("rolled-back"), &json!("errors"), &json!(1)), "{r}");
+    assert_eq!(
+        (&r["state"], &r["reason"], &r["step"]),
+        (&json!("rolled-back"), &json!("errors"), &json!(1)),
+        "{r}"
+    );
     let (requests, errors) = (r["new"]["requests"].as_u64().unwrap(), r["new"]["errors"].as_u64().unwrap());
     assert!(errors * 4 > requests && r["old"]["errors"] == 0, "{r}");
     load.stop();

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// Splits and routes to them, over pools of one backend each.
 pub(crate) fn config(head: &str, pools: &[(&str, String)]) -> String {
-    let mut text = format!("{head}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n");
+    let mut text =
+        format!("{head}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n");
     for (name, url) in pools {
         let _ = write!(text, "[pools.{name}]\nbackends = [{{ url = \"{url}\" }}]\n");
     }
@@ -61,7 +62,10 @@ fn ninety_to_ten_is_exact_over_workers_and_connections() {
             scope.spawn(|| {
                 let mut client = QuickClient::connect(lb.address()).unwrap();
                 for round in 1..=ROUNDS {
-                    while tickets.fetch_update(SeqCst, SeqCst, |n| (n < round * 1_000).then_some(n + 1)).is_ok() {
+                    while tickets
+                        .fetch_update(SeqCst, SeqCst, |n| (n < round * 1_000).then_some(n + 1))
+                        .is_ok()
+                    {
                         let (status, letter) = client.get().unwrap();
                         assert_eq!(status, 200);
                         counts[usize::from(letter == 'g')].fetch_add(1, SeqCst);
@@ -69,7 +73,10 @@ fn ninety_to_ten_is_exact_over_workers_and_connections() {
                     if barrier.wait().is_leader() {
                         let [blue, green] = [&counts[0], &counts[1]].map(|n| n.load(SeqCst));
                         let off = green.abs_diff(round * 100);
-                        assert!(blue + green == round * 1_000 && off <= 1, "after {round}000: {blue} {green}");
+                        assert!(
+                            blue + green == round * 1_000 && off <= 1,
+                            "after {round}000: {blue} {green}"
+                        );
                     }
                     barrier.wait();
                 }
@@ -149,7 +156,10 @@ fn cohorts_never_flap_while_their_side_grows() {
         let requests = backend.requests().into_iter();
         requests.filter_map(|r| r.head.headers.get("cookie").map(str::to_owned)).collect()
     };
-    assert!(!cookies(&blue).is_empty() && cookies(&blue).iter().all(|c| c == "a=1"), "backends do not see it");
+    assert!(
+        !cookies(&blue).is_empty() && cookies(&blue).iter().all(|c| c == "a=1"),
+        "backends do not see it"
+    );
 }
 
 #[test]
@@ -165,7 +175,10 @@ fn a_switch_under_load_loses_nothing_and_holds_at_once() {
     let switched = load.now();
     assert_eq!((status, percents(&split)), (200, vec![0.0, 100.0]));
     let event = &split["event"];
-    assert_eq!((&event["change"], &event["by"], &event["to"]["green"]), (&json!("switch"), &json!("ann"), &json!(100.0)));
+    assert_eq!(
+        (&event["change"], &event["by"], &event["to"]["green"]),
+        (&json!("switch"), &json!("ann"), &json!(100.0))
+    );
     let had = green.requests();
     let end = switched + Duration::from_millis(200);
     eventually(SOON, "green has the load", || green.requests() > had + 1_000 && load.now() > end);
@@ -208,8 +221,12 @@ fn a_shift_moves_pauses_and_is_given_up() {
         let events = shown()["events"].as_array().unwrap().clone();
         events.last().is_some_and(|e| e["change"] == "shift-end" && e["to"]["green"] == 60.0)
     });
-    let changes: Vec<_> =
-        shown()["events"].as_array().unwrap().iter().map(|e| e["change"].as_str().unwrap().to_owned()).collect();
+    let changes: Vec<_> = shown()["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["change"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(changes, ["shift", "pause", "resume", "abort", "shift", "shift-end"]);
     let table = cli(&lb, &["split", "show", "s"]).stdout;
     assert!(table.starts_with("s  blue 40 %, green 60 %\n  sticky: none\n"), "{table}");
@@ -229,8 +246,20 @@ fn what_cannot_be_is_refused_with_a_reason() {
         ("PUT", s, json!({ "targets": [] }), 422, "must be 100 together"),
         ("PUT", s, json!({ "targets": [{ "pool": "red", "percent": 100 }] }), 422, "no target \"red\""),
         ("PUT", s, json!({ "targets": [{ "pool": "blue", "percent": 33.333 }] }), 422, "two decimals"),
-        ("PUT", s, json!({ "targets": [{ "pool": "blue", "percent": 100 }], "over": "1y" }), 422, "over = \"1y\""),
-        ("PUT", s, json!({ "targets": [{ "pool": "blue", "percent": 100 }], "over": "1ms" }), 422, "over = 1ms"),
+        (
+            "PUT",
+            s,
+            json!({ "targets": [{ "pool": "blue", "percent": 100 }], "over": "1y" }),
+            422,
+            "over = \"1y\"",
+        ),
+        (
+            "PUT",
+            s,
+            json!({ "targets": [{ "pool": "blue", "percent": 100 }], "over": "1ms" }),
+            422,
+            "over = 1ms",
+        ),
         ("PUT", s, json!({ "target": "blue" }), 422, "unknown field `target`"),
         ("POST", "/api/v1/splits/s/switch", json!({ "target": "red" }), 422, "no target \"red\""),
         ("POST", "/api/v1/splits/s/canary", json!({ "percent": 101 }), 422, "from 0 to 100"),
@@ -242,7 +271,13 @@ fn what_cannot_be_is_refused_with_a_reason() {
         ("POST", r, json!({ "action": "stop" }), 422, "unknown variant `stop`"),
         ("POST", r, json!({ "action": "start", "requests_min": 0 }), 422, "requests_min = 0"),
         ("POST", r, json!({ "action": "start", "error_difference_max": "none" }), 422, "without a guard"),
-        ("POST", r, json!({ "action": "start", "steps": [{ "percent": 100, "duration": "1s" }] }), 422, "below 100"),
+        (
+            "POST",
+            r,
+            json!({ "action": "start", "steps": [{ "percent": 100, "duration": "1s" }] }),
+            422,
+            "below 100",
+        ),
         ("POST", r, json!({ "action": "abort", "patience": "1s" }), 422, "\"start\" alone"),
         ("POST", "/api/v1/rollouts/x", json!({ "action": "start" }), 404, "there is no split \"x\""),
     ] {

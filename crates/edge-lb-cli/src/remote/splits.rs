@@ -97,11 +97,11 @@ fn shares(split: &Value, of: &Value) -> String {
 /// A split in a line.
 fn line(split: &Value, style: Style) -> String {
     let targets = array(split, "targets").map(|t| format!("{} {}", text(t, "pool"), percent(&t["percent"])));
-    let mut line =
-        format!("{}  {}", style.bold(text(split, "name")), targets.collect::<Vec<_>>().join(", "));
+    let mut line = format!("{}  {}", style.bold(text(split, "name")), targets.collect::<Vec<_>>().join(", "));
     let shift = &split["shift"];
     if shift.is_object() {
-        let left = shift["over_s"].as_f64().unwrap_or_default() - shift["elapsed_s"].as_f64().unwrap_or_default();
+        let left =
+            shift["over_s"].as_f64().unwrap_or_default() - shift["elapsed_s"].as_f64().unwrap_or_default();
         let to = shares(split, &shift["to"]);
         let shifts = if shift["paused"] == true {
             format!("paused on its way to {to}, {} left", duration(left))
@@ -145,10 +145,16 @@ fn now_ms() -> f64 {
 fn table(split: &Value, now_ms: f64, style: Style) -> String {
     let mut lines = vec![line(split, style), format!("  sticky: {}", text(split, "sticky"))];
     let widest = array(split, "targets").map(|t| text(t, "pool").chars().count()).max().unwrap_or(0).max(6);
-    lines.push(style.dim(&format!("  {:widest$}  {:>8}  {:>12}  {:>10}", "target", "percent", "requests", "errors")));
+    lines.push(
+        style.dim(&format!("  {:widest$}  {:>8}  {:>12}  {:>10}", "target", "percent", "requests", "errors")),
+    );
     for t in array(split, "targets") {
         let (pool, share) = (text(t, "pool"), percent(&t["percent"]));
-        lines.push(format!("  {pool:widest$}  {share:>8}  {:>12}  {:>10}", number(t, "requests"), number(t, "errors")));
+        lines.push(format!(
+            "  {pool:widest$}  {share:>8}  {:>12}  {:>10}",
+            number(t, "requests"),
+            number(t, "errors")
+        ));
     }
     let events: Vec<_> = array(split, "events").collect();
     if !events.is_empty() {
@@ -227,14 +233,22 @@ fn headline(r: &Value, now_ms: f64, style: Style) -> String {
     let says = match state {
         "none" => "no rollout yet".to_owned(),
         "running" | "inconclusive" => {
-            let step = format!("step {} of {}, {} to {}", r["step"], r["steps"], percent(&r["percent"]), text(&r["new"], "pool"));
+            let step = format!(
+                "step {} of {}, {} to {}",
+                r["step"],
+                r["steps"],
+                percent(&r["percent"]),
+                text(&r["new"], "pool")
+            );
             let left = match state {
                 "running" => format!("inconclusive in {}", duration(since("until_ms"))),
                 _ => "inconclusive: extend or abort it".to_owned(),
             };
             format!("{step} for {}, {left}", duration(-since("step_began_ms")))
         }
-        "rolled-back" => format!("rolled back in step {} of {}: {}", r["step"], r["steps"], text(r, "reason")),
+        "rolled-back" => {
+            format!("rolled back in step {} of {}: {}", r["step"], r["steps"], text(r, "reason"))
+        }
         "overtaken" => format!("overtaken by a change by hand in step {} of {}", r["step"], r["steps"]),
         other => other.to_owned(),
     };
@@ -258,7 +272,11 @@ fn status(r: &Value, now_ms: f64, style: Style) -> String {
             |ms| format!("{} of {} above {ms:.1} ms", side["slow"], side["timed"]),
         );
         let pool = text(side, "pool");
-        lines.push(format!("  {pool:widest$}  {:>12}  {:>10}  {slow:>10}", number(side, "requests"), number(side, "errors")));
+        lines.push(format!(
+            "  {pool:widest$}  {:>12}  {:>10}  {slow:>10}",
+            number(side, "requests"),
+            number(side, "errors")
+        ));
     }
     lines.push(style.dim("  evidence, in powers of ten"));
     for g in array(r, "guards") {

@@ -32,12 +32,12 @@ use lb_proxy::{
     TrustedProxies,
 };
 use pool::Common;
+use splits::Splits;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use splits::Splits;
 use stores::Stores;
 
 /// A server whose addresses are taken, at rest.

@@ -246,13 +246,20 @@ mod tests {
         assert_eq!((look.decision, look.is_news), (RolloutDecision::Hold, false));
         assert_eq!(g.windows.map(|w| (w.requests, w.errors, w.timed)), [(1_000, 10, 0), (150, 2, 0)]);
         let look = g.look(&split, &sides(&old, &new), "rollout", at(60)).unwrap();
-        assert_eq!((look.decision, look.is_news), (RolloutDecision::Advance { percent: percent(50.0) }, true));
+        assert_eq!(
+            (look.decision, look.is_news),
+            (RolloutDecision::Advance { percent: percent(50.0) }, true)
+        );
         assert_eq!(look.event.unwrap().to[1], percent(50.0));
         old.does(100, 1, 0);
         new.does(100, 1, 60);
         let look = g.look(&split, &sides(&old, &new), "rollout", at(61)).unwrap();
         assert_eq!(look.decision, RolloutDecision::RollBack { reason: Reason::Errors });
-        assert_eq!(g.windows.map(|w| (w.requests, w.errors)), [(100, 0), (100, 60)], "its reason stays to be seen");
+        assert_eq!(
+            g.windows.map(|w| (w.requests, w.errors)),
+            [(100, 0), (100, 60)],
+            "its reason stays to be seen"
+        );
         assert!(g.is_over() && split.percents(at(61))[1] == Percent::ZERO);
         let again = g.look(&split, &sides(&old, &new), "rollout", at(62)).unwrap();
         assert!(!again.is_news && again.event.is_none());
@@ -307,7 +314,10 @@ mod tests {
         let begin = |split: &Split| Guided::begin(settings(), split, none.clone(), "ann", at(0)).unwrap();
         let mut g = begin(&split);
         g.abort(&split, &none, "bob", at(1)).unwrap();
-        assert_eq!((split.percents(at(1))[1], split.events().pop().unwrap().by.as_str()), (Percent::ZERO, "bob"));
+        assert_eq!(
+            (split.percents(at(1))[1], split.events().pop().unwrap().by.as_str()),
+            (Percent::ZERO, "bob")
+        );
         assert_eq!(g.abort(&split, &none, "bob", at(1)), Err(RolloutError::None("s".into())));
         let mut g = begin(&split);
         split.canary(percent(70.0), "eve", at(2)).unwrap();

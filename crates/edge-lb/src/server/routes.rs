@@ -34,7 +34,9 @@ pub(super) fn gateway(
     let mut names = HashSet::new();
     let led_to = routes.iter().flat_map(|r| match &r.action {
         RouteAction::Pool(pool) => vec![pool.clone()],
-        RouteAction::Split(split) => splits.splitting(split).map(|s| s.split().targets().to_vec()).unwrap_or_default(),
+        RouteAction::Split(split) => {
+            splits.splitting(split).map(|s| s.split().targets().to_vec()).unwrap_or_default()
+        }
         _ => vec![],
     });
     let pools: Vec<_> = led_to.filter(|name| names.insert(name.clone())).collect();
@@ -63,7 +65,8 @@ fn settings(
     let mut priority = None;
     let action = match route.action {
         RouteAction::Pool(pool) => {
-            priority = self::priority(route.priority.as_deref(), std::slice::from_ref(&pool), targets, wrong)?;
+            priority =
+                self::priority(route.priority.as_deref(), std::slice::from_ref(&pool), targets, wrong)?;
             lb_proxy::RouteAction::Pool(pool)
         }
         RouteAction::Split(split) => {

@@ -83,7 +83,9 @@ fn cohort(sticky: Option<Sticky>) -> Result<Cohort, SettingsError> {
         Some(Sticky::Cookie { name, max_age }) => Cohort::Cookie { name, max_age },
         Some(Sticky::Header(name)) => {
             let header = name.parse();
-            Cohort::Header(header.map_err(|_| SettingsError::new("header_name", name, "must be a header's name"))?)
+            Cohort::Header(
+                header.map_err(|_| SettingsError::new("header_name", name, "must be a header's name"))?,
+            )
         }
         Some(Sticky::IpHash) => Cohort::Ip,
         Some(_) => return Err(SettingsError::new("sticky", "?", "is of a kind that is not built yet")),
@@ -205,16 +207,12 @@ fn shown(split: &Split, percents: &[lb_split::Percent]) -> String {
 
 fn tell(event: &Event, split: &Split) {
     let (from, to) = (shown(split, &event.from), shown(split, &event.to));
-    let reason = event.change.decision().map_or_else(String::new, |d| d.to_string());
+    let reason = event.change.decision().map(tracing::field::display);
     let (split, number, by, change) = (&event.split, event.number, &event.by, event.change.as_str());
-    tracing::info!(%split, number, %by, change, %from, %to, %reason, "split changed");
+    tracing::info!(%split, number, %by, change, %from, %to, reason, "split changed");
 }
 
-fn tell_decision(
-    split: &str,
-    decision: RolloutDecision,
-    (old, new): (&lb_split::Window, &lb_split::Window),
-) {
+fn tell_decision(split: &str, decision: RolloutDecision, (old, new): (&lb_split::Window, &lb_split::Window)) {
     let counts = |w: &lb_split::Window| format!("{} requests, {} errors", w.requests, w.errors);
     let (old, new) = (counts(old), counts(new));
     match decision {
@@ -247,7 +245,8 @@ impl SplitControl for Splits {
 
     fn changed(&self, split: &str) {
         if let Some(guarded) = self.0.get(split) {
-            guarded.tell(&mut guarded.lock());
+            // A rollout that was overtaken by it ends at once.
+            guarded.look(split);
         }
     }
 

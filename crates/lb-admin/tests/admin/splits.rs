@@ -28,10 +28,7 @@ impl SplitControl for Checkout {
         vec![SplitEntry {
             split: self.split.clone(),
             sticky: "cookie",
-            counts: vec![
-                SideCount { requests: 9_000, errors: 9 },
-                SideCount { requests: 1_000, errors: 1 },
-            ],
+            counts: vec![SideCount { requests: 9_000, errors: 9 }, SideCount { requests: 1_000, errors: 1 }],
             rollout: RolloutSettings::default(),
         }]
     }
@@ -114,7 +111,12 @@ async fn bodies_and_methods_are_looked_at() {
         ("DELETE", "", "", 405),
         ("PUT", "", "", 415),
         ("PUT", "", "{", 422),
-        ("PUT", "", r#"{"targets": [{"pool": "blue", "percent": 60}, {"pool": "blue", "percent": 40}]}"#, 422),
+        (
+            "PUT",
+            "",
+            r#"{"targets": [{"pool": "blue", "percent": 60}, {"pool": "blue", "percent": 40}]}"#,
+            422,
+        ),
         ("POST", "/switch", r#"{"target": "green", "who": "ann"}"#, 422),
         ("POST", "/pause", r#"{"by": 7}"#, 422),
         ("POST", "/pause", "", 409),

@@ -249,8 +249,7 @@ fn brief(must: &str) -> String {
 }
 
 fn action(r: &Reader<'_>, parameters: &[Box<str>], config: &Config) -> Option<RouteAction> {
-    let [pool, split, redirect, respond] =
-        ["pool", "split", "redirect", "respond"].map(|name| r.field(name));
+    let [pool, split, redirect, respond] = ["pool", "split", "redirect", "respond"].map(|name| r.field(name));
     let given = [&pool, &split, &redirect, &respond].into_iter().filter(|f| f.is_present()).count();
     if given != 1 {
         let message = "a route must have one of `pool`, `split`, `redirect` and `respond`";
@@ -383,7 +382,8 @@ fn priority(field: &Field<'_>, action: &RouteAction, config: &Config) -> Option<
             return None;
         };
         if *first.get_or_insert(at) != at {
-            let message = "`priority` must be the same level in each pool of the split, counted from the highest";
+            let message =
+                "`priority` must be the same level in each pool of the split, counted from the highest";
             field.error(message);
             return None;
         }

@@ -14,11 +14,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The splits; the pools are known.
-pub(super) fn splits<'a>(
-    r: &Reader<'a>,
-    sink: &Sink<'_>,
-    config: &mut Config,
-) -> Vec<(&'a str, Reader<'a>)> {
+pub(super) fn splits<'a>(r: &Reader<'a>, sink: &Sink<'_>, config: &mut Config) -> Vec<(&'a str, Reader<'a>)> {
     let named = r.field("splits").named_tables();
     for (name, table) in &named {
         check_name("split", name, table, sink);
@@ -69,7 +65,8 @@ fn targets(name: &str, r: &Reader<'_>, config: &Config, splits: &[&str]) -> Vec<
         Ok(_) => {}
         Err(e) if e.field == "percents" => {
             let sum = targets.iter().map(|(_, p)| u32::from(p.hundredths())).sum::<u32>();
-            let message = format!("`percent`: the targets must have 100 together, not {}", f64::from(sum) / 100.0);
+            let message =
+                format!("`percent`: the targets must have 100 together, not {}", f64::from(sum) / 100.0);
             last.as_ref().unwrap_or(&list).error(message);
         }
         // A name that is wrong was told by itself.

@@ -27,7 +27,12 @@ pub static ROOT: Section = Section {
             Text("one pool takes everything"),
             "Which pool a request goes to.",
         ),
-        Key::section("splits", Kind::Named(&SPLIT), NONE, "Traffic that is divided between pools, for routes to name."),
+        Key::section(
+            "splits",
+            Kind::Named(&SPLIT),
+            NONE,
+            "Traffic that is divided between pools, for routes to name.",
+        ),
         Key::section("stores", Kind::Named(&STORE), NONE, "Where state is shared, for `storage` to name."),
         Key::section("geo", Kind::Table(&GEO), Text("as below"), "How clients' places are found."),
         Key::built(
