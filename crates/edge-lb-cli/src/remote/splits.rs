@@ -128,7 +128,8 @@ fn colored(text: &str, state: &str, style: Style) -> String {
 
 /// `90 s`, `12 min`, `3 h`.
 fn duration(seconds: f64) -> String {
-    let (n, unit) = match seconds.max(0.0) {
+    // No −0.
+    let (n, unit) = match seconds.max(0.0) + 0.0 {
         s if s < 120.0 => (s, "s"),
         s if s < 7_200.0 => (s / 60.0, "min"),
         s if s < 172_800.0 => (s / 3_600.0, "h"),
