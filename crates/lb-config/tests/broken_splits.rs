@@ -89,6 +89,17 @@ f:4:29: error: `max_age` belongs to `type` cookie, and this is header",
 f:4:60: error: `max_age` must be from 1s to 400d",
     );
     broken(
+        &format!("{ROUTE}{TARGETS}sticky = {{ type = \"cookie\", cookie_name = \"__Host-a\" }}"),
+        "f:4:43: error: `cookie_name`: browsers want `Secure` for such a name, and have it by TLS alone
+  help: leave the prefix out",
+    );
+    let sessions = "\n[pools.blue.session_affinity]\ntype = \"cookie\"\ncookie_name = \"lb_cohort\"";
+    check(
+        Toml,
+        &format!("{ROUTE}{TARGETS}sticky = {{ type = \"cookie\" }}\n{POOLS}{sessions}"),
+        "f:4:1: error: `cookie_name` is that of the sessions of pool `blue` as well",
+    );
+    broken(
         &format!("{ROUTE}{TARGETS}rollout = {{ error_difference_max = \"none\" }}"),
         "f:4:36: error: `error_difference_max` = \"none\" and no `latency`: a rollout without a guard is a shift
   help: keep one of them, or use `edge-lb split set NAME … --over 1h`",

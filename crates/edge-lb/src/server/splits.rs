@@ -149,8 +149,8 @@ impl Guarded {
 
     fn metrics(&self, name: &str, out: &mut MetricsWriter) {
         let split = self.split();
-        let status = split.status(self.splitting.now());
-        for ((target, percent), totals) in status.targets.iter().zip(self.splitting.totals()) {
+        let shown = split.status(self.splitting.now());
+        for ((target, percent), totals) in shown.targets.iter().zip(self.splitting.totals()) {
             let labels = [("split", name), ("target", target.as_str())];
             let help = "What the target gets now.";
             out.gauge("edge_lb_split_percent", help, &labels, f64::from(*percent));
@@ -161,13 +161,14 @@ impl Guarded {
             out.counters(&labels, counters);
         }
         let label = [("split", name)];
-        out.counter("edge_lb_split_changes_total", "Changes of the split.", &label, status.changes);
+        out.counter("edge_lb_split_changes_total", "Changes of the split.", &label, shown.changes);
         let state = self.lock();
         let Some(guided) = &state.rollout else { return };
-        let step = if guided.is_over() { 0 } else { guided.status().step + 1 };
+        let status = guided.status();
+        let step = if guided.is_over() { 0 } else { status.step + 1 };
         let help = "The step of the split's rollout, from 1; 0: it is over.";
         out.gauge("edge_lb_rollout_step", help, &label, step as f64);
-        let end = guided.status().end;
+        let end = status.end;
         let states = [
             ("running", end.is_none() && !guided.is_inconclusive()),
             ("inconclusive", end.is_none() && guided.is_inconclusive()),

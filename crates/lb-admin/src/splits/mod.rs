@@ -12,6 +12,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use http::StatusCode;
 use lb_split::{ChangeError, Nanos, RolloutError, RolloutSettings, RolloutStatus, Split, Window};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +117,15 @@ pub(crate) fn routes() -> Router<Arc<AdminState>> {
 /// Who gives the order, if nobody says.
 fn api() -> String {
     "api".to_owned()
+}
+
+/// Who gives the order, as it will stand in the log: something, and in one line.
+fn by<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let by = String::deserialize(from)?;
+    if by.is_empty() || by.chars().any(char::is_control) {
+        return Err(D::Error::custom("`by` must be a text without control characters"));
+    }
+    Ok(by)
 }
 
 fn split<'a>(state: &'a AdminState, name: &str) -> Result<(&'a Arc<dyn SplitControl>, SplitEntry), Problem> {

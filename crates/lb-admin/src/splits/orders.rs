@@ -1,7 +1,7 @@
 //! `/api/v1/splits`: shown, and changed by hand. Each change answers with the split as it is then, and the event that it made.
 
 use super::views::{EventView, SplitView, Splits};
-use super::{SplitControl, SplitEntry, api, duration, refused, split, wrong};
+use super::{SplitControl, SplitEntry, api, by, duration, refused, split, wrong};
 use crate::problem::{Problem, ok};
 use crate::state::AdminState;
 use crate::steer::body;
@@ -66,7 +66,7 @@ struct Target {
 struct Set {
     targets: Vec<Target>,
     over: Option<String>,
-    #[serde(default = "api")]
+    #[serde(default = "api", deserialize_with = "by")]
     by: String,
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn set(
 #[serde(deny_unknown_fields)]
 struct Switch {
     target: String,
-    #[serde(default = "api")]
+    #[serde(default = "api", deserialize_with = "by")]
     by: String,
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn switch(
 #[serde(deny_unknown_fields)]
 struct Canary {
     percent: f64,
-    #[serde(default = "api")]
+    #[serde(default = "api", deserialize_with = "by")]
     by: String,
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn canary(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    #[serde(default = "api")]
+    #[serde(default = "api", deserialize_with = "by")]
     by: String,
 }
 

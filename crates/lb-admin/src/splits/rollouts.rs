@@ -2,7 +2,7 @@
 
 use super::orders::percent;
 use super::views::{RolloutView, Rollouts};
-use super::{api, duration, not_rolled, split, wrong};
+use super::{api, by, duration, not_rolled, split, wrong};
 use crate::problem::{Problem, ok};
 use crate::state::AdminState;
 use crate::steer::body;
@@ -66,7 +66,7 @@ enum Difference {
 #[serde(deny_unknown_fields)]
 struct Order {
     action: Action,
-    #[serde(default = "api")]
+    #[serde(default = "api", deserialize_with = "by")]
     by: String,
     steps: Option<Vec<StepOrder>>,
     error_difference_max: Option<Difference>,

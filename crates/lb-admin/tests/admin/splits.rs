@@ -119,6 +119,8 @@ async fn bodies_and_methods_are_looked_at() {
         ),
         ("POST", "/switch", r#"{"target": "green", "who": "ann"}"#, 422),
         ("POST", "/pause", r#"{"by": 7}"#, 422),
+        ("POST", "/pause", r#"{"by": "ann\nINFO forged"}"#, 422),
+        ("POST", "/pause", r#"{"by": ""}"#, 422),
         ("POST", "/pause", "", 409),
         ("POST", "/turn", "{}", 404),
         ("PUT", "", r#"{"targets": [{"pool": "green", "percent": 100}]}"#, 200),

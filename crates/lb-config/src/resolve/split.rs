@@ -2,11 +2,12 @@
 
 use super::algorithm::is_token;
 use super::{check_name, set};
-use crate::config::{Config, RouteAction, Split, Sticky};
+use crate::config::{Config, Pool, RouteAction, Split, Sticky};
 use crate::diagnostic::Sink;
 use crate::node::shorten;
 use crate::reader::{Field, Reader};
 use crate::schema;
+use lb_session::AffinityKind;
 use lb_split::settings::{DURATION_MAX, REQUESTS_MIN_MAX};
 use lb_split::{LatencyGuard, Percent, RolloutSettings, Step};
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub(super) fn splits<'a>(r: &Reader<'a>, sink: &Sink<'_>, config: &mut Config) -
         let others: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
         let split = Split {
             targets: targets(name, table, config, &others),
-            sticky: table.field("sticky").table().and_then(|t| sticky(&t)),
+            sticky: table.field("sticky").table().and_then(|t| sticky(&t, config)),
             rollout: table.field("rollout").table().map(|t| rollout(&t)).unwrap_or_default(),
         };
         config.splits.insert((*name).to_owned(), split);
@@ -101,7 +102,7 @@ fn is_pool(field: &Field<'_>, name: &str, config: &Config, splits: &[&str]) {
 }
 
 /// `None`: its type is wrong, which was recorded.
-fn sticky(r: &Reader<'_>) -> Option<Sticky> {
+fn sticky(r: &Reader<'_>, config: &Config) -> Option<Sticky> {
     const KINDS: [&str; 3] = ["cookie", "header", "ip-hash"];
     let kind = r.field("type").required().choice(&KINDS.map(|k| (k, k)))?;
     let foreign = |keys: &[&str], to: &str| {
@@ -121,13 +122,32 @@ fn sticky(r: &Reader<'_>) -> Option<Sticky> {
     };
     match kind {
         "cookie" => {
+            let field = r.field("cookie_name");
             let name = token(r.field("cookie_name"), "cookie").unwrap_or_else(|| "lb_cohort".to_owned());
+            if ["__secure-", "__host-"].iter().any(|p| name.to_ascii_lowercase().starts_with(p)) {
+                let message =
+                    "`cookie_name`: browsers want `Secure` for such a name, and have it by TLS alone";
+                field.error(message).help("leave the prefix out");
+            }
+            if let Some(pool) = of_sessions(&name, config) {
+                let pool = shorten(pool);
+                field.error(format!("`cookie_name` is that of the sessions of pool `{pool}` as well"));
+            }
             let max_age = r.field("max_age").duration_within(Duration::from_secs(1)..=400 * DAY);
             Some(Sticky::Cookie { name, max_age: max_age.unwrap_or(30 * DAY) })
         }
         "header" => Some(Sticky::Header(token(r.field("header_name").required(), "header")?)),
         _ => Some(Sticky::IpHash),
     }
+}
+
+/// The pool whose sessions have a cookie of this name.
+fn of_sessions<'a>(cookie: &str, config: &'a Config) -> Option<&'a str> {
+    let has = |pool: &Pool| {
+        let sessions = pool.session_affinity.as_ref().map(|a| &a.settings);
+        sessions.is_some_and(|s| s.kind == AffinityKind::Cookie && s.cookie_name == cookie)
+    };
+    config.pools.iter().find(|(_, pool)| has(pool)).map(|(name, _)| &**name)
 }
 
 fn rollout(r: &Reader<'_>) -> RolloutSettings {
