@@ -1,5 +1,7 @@
 //! Shared helpers of the end-to-end tests: a configuration in a few words.
 
+pub mod quick;
+
 use lb_testkit::{Backend, Client, EdgeLb, Response};
 use std::time::Duration;
 

@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-session",
             "lb-admission",
             "lb-route",
+            "lb-split",
         ],
     ),
     (
@@ -62,10 +63,15 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-geo",
             "lb-admission",
             "lb-route",
+            "lb-split",
             "lb-balancer",
         ],
     ),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-balancer"]),
+    // lb-split: splits are shown and changed by its own types; what there is of them comes by a trait.
+    (
+        "lb-admin",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-split", "lb-balancer"],
+    ),
     (
         "edge-lb",
         &[
@@ -78,6 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-session",
             "lb-admission",
             "lb-route",
+            "lb-split",
             "lb-balancer",
             "lb-config",
             "lb-proxy",

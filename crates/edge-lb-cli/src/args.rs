@@ -1,5 +1,8 @@
 //! What can be typed on the command line.
 
+mod geo;
+mod splits;
+
 use crate::demo::plan::{BACKENDS_MIN, SECONDS_MAX, SECONDS_MIN};
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -9,6 +12,9 @@ use edge_lb::types::BackendUrl;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
+
+pub(crate) use geo::{GeoArgs, GeoCommand, GeoDatabases};
+pub(crate) use splits::{Difference, RolloutCommand, RolloutStart, SplitCommand, SplitTarget};
 
 /// The version and what was built in.
 static LONG_VERSION: LazyLock<String> =
@@ -40,6 +46,12 @@ pub(crate) enum Command {
     /// Show or clear the sessions of an edge-lb that runs
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Show or change which version gets how much of the traffic of an edge-lb that runs
+    #[command(subcommand)]
+    Split(SplitCommand),
+    /// Roll a new version out step by step, with a guard that turns back
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     Geo(GeoArgs),
     /// Print a completion script for a shell
     ///
@@ -330,50 +342,6 @@ pub(crate) struct SessionsListArgs {
     pub(crate) admin: AdminArgs,
 }
 
-/// Look up where addresses are, and what is known of the databases
-///
-/// Without `--database` the built-in one is asked. For example: `edge-lb geo lookup 193.0.6.139 --database GeoLite2-City.mmdb`
-#[derive(Args, Debug)]
-#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
-pub(crate) struct GeoArgs {
-    /// What the databases are, with licence and attribution; the same as `geo about`
-    #[arg(long)]
-    pub(crate) about: bool,
-
-    #[command(flatten)]
-    pub(crate) databases: GeoDatabases,
-
-    #[command(subcommand)]
-    pub(crate) command: Option<GeoCommand>,
-}
-
-/// Which databases are asked.
-#[derive(Args, Debug)]
-pub(crate) struct GeoDatabases {
-    /// A database: built-in, or a file in MaxMind's format; may be repeated: they are asked in order until one places the address
-    #[arg(long, value_name = "built-in|PATH.mmdb", value_hint = ValueHint::FilePath)]
-    pub(crate) database: Vec<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum GeoCommand {
-    /// Where are these addresses, and which database says so?
-    ///
-    /// Exit codes: 0 each was looked up, be it unknown; 1 one is no address, or its record is damaged; 2 a database cannot be used
-    Lookup {
-        /// IPv4 or IPv6 addresses
-        #[arg(required = true, value_name = "IP")]
-        ip: Vec<String>,
-        /// As a JSON array
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        databases: GeoDatabases,
-    },
-    /// What are the databases: type, date, licence, attribution
-    About(GeoDatabases),
-}
-
 fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, value)) if !name.trim().is_empty() => {
@@ -470,6 +438,14 @@ mod tests {
             ("backend drain web", ErrorKind::MissingRequiredArgument, "BACKEND"),
             ("explain", ErrorKind::MissingRequiredArgument, "PATH"),
             ("explain / -H x", ErrorKind::ValueValidation, "NAME: VALUE"),
+            ("split set checkout green", ErrorKind::ValueValidation, "green=10"),
+            ("split set checkout", ErrorKind::MissingRequiredArgument, "POOL=PERCENT"),
+            ("rollout start checkout --step 5", ErrorKind::ValueValidation, "5=10m"),
+            (
+                "rollout start a --latency-quantile 0.9",
+                ErrorKind::MissingRequiredArgument,
+                "--latency-ratio-max",
+            ),
             ("status --admin here", ErrorKind::ValueValidation, "--admin"),
             ("geo lookup", ErrorKind::MissingRequiredArgument, "IP"),
             ("geo --about lookup ::1", ErrorKind::ArgumentConflict, "--about"),

@@ -37,6 +37,9 @@ fn describe(config: &Config) -> String {
     if !config.routes.is_empty() {
         parts.insert(1, count(config.routes.len(), "route"));
     }
+    if !config.splits.is_empty() {
+        parts.insert(2, count(config.splits.len(), "split"));
+    }
     if config.pools.values().any(|p| p.discovery.is_some()) {
         parts.push("discovery".to_owned());
     }

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Breaker(args) => remote::breaker(&args),
         Command::Backend(command) => remote::backend(&command),
         Command::Sessions(command) => remote::sessions(&command),
+        Command::Split(command) => remote::split(&command),
+        Command::Rollout(command) => remote::rollout(&command),
         Command::Geo(args) => geo::geo(args),
         Command::Completions { shell } => completions(shell),
     };

@@ -42,6 +42,7 @@
 //! | `geo-data`, `geo-mmap`, `geo-providers` | the built-in country database, mapped files, ipinfo and ipapi | `geo` |
 //! | `admission` | queue, load shedding, adaptive concurrency, rate limits | `admission`, [`LoadBalancer`]`::queue_request` |
 //! | `sessions` | session affinity and the selection cache | `session`, [`LoadBalancer`]`::session_manager` |
+//! | `split` | which version gets a request: exact splits, shifts, guarded rollouts | `split` |
 //! | `store` | Redis and Valkey behind sessions and caches | `store` |
 //! | `admin` | health, readiness, pools and Prometheus metrics over HTTP | `admin` |
 //! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
@@ -76,6 +77,8 @@ pub use lb_proxy as proxy;
 pub use lb_route as route;
 #[cfg(feature = "sessions")]
 pub use lb_session as session;
+#[cfg(feature = "split")]
+pub use lb_split as split;
 #[cfg(feature = "store")]
 pub use lb_store as store;
 pub use lb_types as types;
@@ -155,6 +158,7 @@ pub fn features() -> Vec<&'static str> {
         ("serde", cfg!(feature = "serde")),
         ("server", cfg!(feature = "server")),
         ("sessions", cfg!(feature = "sessions")),
+        ("split", cfg!(feature = "split")),
         ("store", cfg!(feature = "store")),
         ("tower", cfg!(feature = "tower")),
     ];

@@ -5,6 +5,7 @@ use crate::guard;
 use crate::metrics;
 use crate::problem::{Problem, ok};
 use crate::sessions;
+use crate::splits;
 use crate::state::AdminState;
 use crate::steer;
 use crate::views::{Health, Metrics, PoolHealth, PoolSummary, PoolView, Pools, Version};
@@ -33,6 +34,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .nest("/api/v1/pools/{pool}/backends/{id}", backend)
         .route("/api/v1/pools/{pool}/sessions", get(sessions::list))
         .route("/api/v1/pools/{pool}/sessions/{id}", delete(sessions::clear))
+        .merge(splits::routes())
         .route("/api/v1/geo/{ip}", get(geo::locate))
         .route("/api/v1/explain", post(steer::explain))
         .route("/api/v1/health", get(health))

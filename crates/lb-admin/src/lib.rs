@@ -17,6 +17,9 @@
 //! | `DELETE /api/v1/pools/{pool}/sessions/{id}` | forgets where a session goes |
 //! | `GET /api/v1/geo/{ip}` | where an address is |
 //! | `POST /api/v1/explain` | where a request would go, and why |
+//! | `GET /api/v1/splits`, `GET`, `PUT /api/v1/splits/{name}` | splits: shown, set, shifted |
+//! | `POST /api/v1/splits/{name}/{order}` | `switch`, `canary`, `pause`, `resume`, `abort` |
+//! | `GET /api/v1/rollouts`, `GET`, `POST /api/v1/rollouts/{name}` | guarded rollouts: shown, started, extended, aborted |
 //! | `GET /api/v1/health` | every backend's health |
 //! | `GET /api/v1/metrics` | every pool's figures |
 //! | `GET /api/v1/version` | what runs |
@@ -58,6 +61,7 @@ pub mod metrics;
 mod problem;
 mod server;
 mod sessions;
+mod splits;
 mod state;
 mod steer;
 mod views;
@@ -65,4 +69,5 @@ mod views;
 pub use error::AdminError;
 pub use metrics::{MetricsSource, MetricsWriter};
 pub use server::{AdminServer, CONNECTIONS_MAX};
+pub use splits::{RolloutReport, SideCount, SplitControl, SplitEntry};
 pub use state::AdminState;

@@ -1,6 +1,7 @@
 //! What the admin server looks at.
 
 use crate::metrics::{FaultCounts, MetricsSource};
+use crate::splits::SplitControl;
 use lb_balancer::{GeoDetector, LoadBalancer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct AdminState {
     pub(crate) started: SystemTime,
     /// The pools that requests come to; none: all of them.
     pub(crate) entries: Vec<String>,
+    pub(crate) splits: Option<Arc<dyn SplitControl>>,
     pub(crate) geo: Option<Arc<dyn Fn() -> Option<GeoDetector> + Send + Sync>>,
 }
 
@@ -29,7 +31,16 @@ impl AdminState {
     ) -> Self {
         let pools: BTreeMap<_, _> = pools.into_iter().collect();
         let faults = pools.iter().map(|(name, lb)| (name.clone(), FaultCounts::of(lb))).collect();
-        Self { pools, faults, ready, sources: vec![], started: SystemTime::now(), entries: vec![], geo: None }
+        Self {
+            pools,
+            faults,
+            ready,
+            sources: vec![],
+            started: SystemTime::now(),
+            entries: vec![],
+            splits: None,
+            geo: None,
+        }
     }
 
     /// Adds metrics from elsewhere (the proxy's, say) to every scrape.
@@ -65,6 +76,13 @@ impl AdminState {
     #[must_use]
     pub fn geo(mut self, detector: impl Fn() -> Option<GeoDetector> + Send + Sync + 'static) -> Self {
         self.geo = Some(Arc::new(detector));
+        self
+    }
+
+    /// The splits, and who guides their rollouts.
+    #[must_use]
+    pub fn splits(mut self, control: impl SplitControl) -> Self {
+        self.splits = Some(Arc::new(control));
         self
     }
 

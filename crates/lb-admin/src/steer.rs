@@ -58,7 +58,7 @@ fn shown(lb: &LoadBalancer, pool: &str, id: &BackendId) -> Result<Response, Prob
 }
 
 /// A body of JSON, each of whose keys is known.
-fn body<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+pub(crate) fn body<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
@@ -161,7 +161,7 @@ pub(crate) fn query_of<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, 
 }
 
 /// Digits and `ms`, `s` or `m`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(at);
     let number: u64 = number.parse().ok()?;

@@ -8,6 +8,7 @@ mod mirror;
 mod pooling;
 mod route;
 mod session;
+mod split;
 mod store;
 
 pub use admission::{Limiting, Queuing};
@@ -18,6 +19,7 @@ pub use mirror::Mirror;
 pub use pooling::ConnectionPooling;
 pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
 pub use session::{Affinity, Caching, Storage};
+pub use split::{Split, Sticky};
 pub use store::Store;
 
 use crate::ListenAddress;
@@ -50,6 +52,8 @@ pub struct Config {
     pub entry: String,
     /// Where requests go; the first that fits. None: to `entry`.
     pub routes: Vec<Route>,
+    /// Traffic that is divided between pools, by name; a route names each.
+    pub splits: BTreeMap<String, Split>,
     /// What is right but hardly meant: a line each, with its place in the file.
     pub warnings: Vec<String>,
     /// Networks and addresses of proxies whose word is taken for the client's address, as [`lb_geo::TrustedProxies`] takes them. None:
@@ -84,6 +88,7 @@ impl Default for Config {
             pools: BTreeMap::new(),
             entry: String::new(),
             routes: Vec::new(),
+            splits: BTreeMap::new(),
             warnings: Vec::new(),
             trusted_proxies: Vec::new(),
             client_ip_header: ClientIpHeader::default(),

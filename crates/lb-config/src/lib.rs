@@ -52,7 +52,7 @@ pub use config::{
     ConnectionPooling, Cors, Discovery, DnsRecord, ErrorPage, ForwardAuth, Gate, Geo, GeoCache, GeoDatabase,
     GeoRegion, HeaderChanges, Hedge, IdTrust, Limiting, Listener, Log, LogFormat, LogLevel, Mirror,
     PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy, Route,
-    RouteAction, Storage, Store,
+    RouteAction, Split, Sticky, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

@@ -82,7 +82,7 @@ max_body = "1KiB"
 service_headers = true"#,
         "f:2:8: error: `pool`: there is no pool \"wbe\"
   help: did you mean \"web\"?
-f:3:1: error: a route must have one of `pool`, `redirect` and `respond`
+f:3:1: error: a route must have one of `pool`, `split`, `redirect` and `respond`
   help: add pool = \"NAME\", a pool under `pools`
 f:8:23: error: `status` must be 301, 302, 303, 307 or 308
 f:8:39: error: `location` = \"/{x}\": there is no {x}; there are client_ip, method, scheme, host, path, query, route, request_id

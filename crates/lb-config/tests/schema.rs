@@ -54,12 +54,19 @@ pool = "other"
 pool = "main"
 [[routes]]
 pool = "third"
+[[routes]]
+split = "main"
+[splits.main]
+targets = [{ pool = "main", percent = 90 }, { pool = "other", percent = 10 }]
+rollout = { steps = [{ percent = 5, duration = "1m" }, { percent = 50, duration = "1m" }] }
 [pools.third]
 backends = [{ url = "http://127.0.0.1:9001" }]
 [pools.main]
 queuing = {}
 backends = [{ url = "http://127.0.0.1:9001" }]
 [pools.other]
+backends = [{ url = "http://127.0.0.1:9001" }]
+[pools.third]
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#;
 
@@ -72,7 +79,7 @@ fn table(text: &str) -> Table {
 fn with(section: &Section, keys: &str) -> String {
     let mut file = table(match section.path {
         path if path.starts_with("pools.NAME.regional_balancers") => GEO_AWARE,
-        path if path.starts_with("routes") => ROUTED,
+        path if path.starts_with("routes") || path.starts_with("splits") => ROUTED,
         path if path.starts_with("pools.NAME.geo") => GEO_BASED,
         _ if keys.contains("geo-aware") => GEO_AWARE,
         _ => MINIMAL,
@@ -85,7 +92,8 @@ fn with(section: &Section, keys: &str) -> String {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("queuing".to_owned(), Table::new().into());
     }
-    if matches!(section.path, "routes.redirect" | "routes.respond") {
+    let elsewhere = section.path == "routes" && keys.starts_with("split =");
+    if elsewhere || matches!(section.path, "routes.redirect" | "routes.respond") {
         file["routes"][0].as_table_mut().expect("it is a table").remove("pool");
     }
     let mut place = &mut file;

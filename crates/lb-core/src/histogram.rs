@@ -127,6 +127,14 @@ impl HistogramSnapshot {
         })
     }
 
+    /// How many values are surely above `bound`: all from the first bucket on that begins there or later. Exact for a bound that
+    /// [`quantile`](Self::quantile) gave; else up to 12.5 % of the bound may be added to it.
+    pub fn count_above(&self, bound: Nanos) -> u64 {
+        let us = bound.as_micros();
+        let begins = |i: usize| i.checked_sub(1).map_or(0, upper_us);
+        self.counts.iter().enumerate().filter(|&(i, _)| begins(i) >= us).map(|(_, c)| c).sum()
+    }
+
     /// How many values are at most `bound`, as exact as the buckets are: for cumulative buckets of an exposition format.
     pub fn count_up_to(&self, bound: Nanos) -> u64 {
         let us = bound.as_micros();
@@ -165,5 +173,8 @@ mod tests {
         let d = h.snapshot().since(&s);
         assert_eq!((d.count(), s.count(), h.snapshot().count()), (1, 1000, 1001));
         assert_eq!(h.snapshot().count_up_to(Nanos::from_secs(1)), 1000);
+        let above = |q: f64| s.count_above(s.quantile(q).unwrap());
+        assert!((40..=50).contains(&above(0.95)) && (450..=500).contains(&above(0.5)), "{}", above(0.95));
+        assert_eq!((above(1.0), s.count_above(Nanos::ZERO)), (0, 1000));
     }
 }

@@ -5,6 +5,7 @@ use crate::compress::encoder::Encoder;
 use crate::engine::{BrokenBody, RequestBody, ResponseBody};
 use crate::error::ProxyError;
 use crate::service::Service;
+use crate::split::Side;
 use crate::stats::Counters;
 use crate::timer::{Phase, Watch, WatchGuard};
 use crate::upload::Progress;
@@ -67,6 +68,8 @@ pub(crate) struct Streaming<B: RequestBody> {
     pub(crate) armed: bool,
     /// How long the client's connection may idle afterwards.
     pub(crate) client_idle_timeout: Duration,
+    /// Of a split's request: whose error it is if this breaks off.
+    pub(crate) side: Option<Arc<Side>>,
 }
 
 impl<B: RequestBody> std::fmt::Debug for ProxyBody<B> {
@@ -122,6 +125,17 @@ impl<B: RequestBody> ProxyBody<B> {
             other => other,
         };
         Self { inner, ..self }
+    }
+
+    /// If this is a backend's, and not encoded yet: from now on its breaking off is an error of this side.
+    pub(crate) fn blame(&mut self, side: &Arc<Side>) -> bool {
+        match &mut self.inner {
+            Inner::Own(_) | Inner::Error(_) | Inner::Compressed(_) => false,
+            Inner::Stream(s) => {
+                s.side = Some(side.clone());
+                true
+            }
+        }
     }
 
     /// Keeps a watch that no connection keeps.
@@ -260,6 +274,9 @@ impl<B: RequestBody> Streaming<B> {
             } else {
                 &self.service.counters.upstream_errors
             });
+            if let Some(side) = &self.side {
+                side.failed();
+            }
             let after = self.watch.now() - lease.started();
             lease.complete(Outcome::Failure { kind, after });
         }

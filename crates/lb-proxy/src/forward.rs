@@ -437,6 +437,7 @@ impl<B: RequestBody> Service<B> {
             waited: false,
             armed: false,
             client_idle_timeout: client.limits.idle_timeout,
+            side: None,
         };
         Response::from_parts(parts, ProxyBody::stream(streaming))
     }

@@ -12,6 +12,7 @@ use crate::retry::RetryPolicy;
 use crate::rules::HeaderRules;
 use crate::service::Target;
 use crate::settings::ProxySettings;
+use crate::split::Splitting;
 use lb_admission::Priority;
 use lb_balancer::LoadBalancer;
 use lb_route::{Rewrite, Router, Template};
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub enum RouteAction {
     /// To the pool whose balancer has this name.
     Pool(String),
+    /// To one of the pools that this split has for targets.
+    Split(Arc<Splitting>),
     /// Nowhere: the client is sent elsewhere.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -110,11 +113,11 @@ pub struct Gateway {
     pub(crate) routes: Option<Arc<Routes>>,
 }
 
-/// The routes, and the place in the list of pools of each that goes to one.
+/// The routes, and the places in the list of pools of those that each goes to; a split's in the order of its targets.
 #[derive(Debug)]
 pub(crate) struct Routes {
     pub(crate) router: Router,
-    pub(crate) settings: Vec<(RouteSettings, Option<usize>)>,
+    pub(crate) settings: Vec<(RouteSettings, Box<[usize]>)>,
     /// The mirror of each, if it has one.
     pub(crate) mirrors: Vec<Option<Arc<Mirror>>>,
 }
@@ -158,35 +161,37 @@ impl Gateway {
         }
         let mut settings = Vec::with_capacity(routes.len());
         let mut mirrors = Vec::with_capacity(routes.len());
+        let place = |pool: &String| {
+            let at = names.iter().position(|name| name == pool);
+            at.ok_or_else(|| SettingsError::new("pool", pool, "is no pool's name"))
+        };
         for route in routes {
-            let pool = match &route.action {
-                RouteAction::Pool(pool) => {
-                    let at = names.iter().position(|name| name == pool);
-                    Some(at.ok_or_else(|| SettingsError::new("pool", pool, "is no pool's name"))?)
-                }
-                RouteAction::Redirect { status: 301..=303 | 307 | 308, .. } => None,
+            let pools = match &route.action {
+                RouteAction::Pool(pool) => [place(pool)?].into(),
+                RouteAction::Split(s) => s.split().targets().iter().map(place).collect::<Result<_, _>>()?,
+                RouteAction::Redirect { status: 301..=303 | 307 | 308, .. } => Box::default(),
                 RouteAction::Redirect { status, .. } => {
                     return Err(SettingsError::new("status", status, "must be 301, 302, 303, 307 or 308"));
                 }
                 RouteAction::Respond(response) => {
                     response.validate()?;
-                    None
+                    Box::default()
                 }
             };
             route.request_headers.validate()?;
             route.response_headers.validate()?;
             route.compression.as_ref().map_or(Ok(()), CompressionSettings::validate)?;
-            mirrors.push(mirror(&route, pool, &names)?);
-            settings.push((route, pool));
+            mirrors.push(mirror(&route, &pools, &names)?);
+            settings.push((route, pools));
         }
         Ok(Self { targets: pools, routes: Some(Arc::new(Routes { router, settings, mirrors })) })
     }
 }
 
-/// A route's mirror, its pool found among these; `own` is the route's.
+/// A route's mirror, its pool found among these; `own` are the route's.
 fn mirror(
     route: &RouteSettings,
-    own: Option<usize>,
+    own: &[usize],
     pools: &[&str],
 ) -> Result<Option<Arc<Mirror>>, SettingsError> {
     let Some(settings) = &route.mirror else { return Ok(None) };
@@ -194,7 +199,7 @@ fn mirror(
     let wrong = |must: &str| SettingsError::new("mirror", &settings.pool, must);
     let at =
         pools.iter().position(|name| *name == settings.pool).ok_or_else(|| wrong("is no pool's name"))?;
-    if own == Some(at) {
+    if own.contains(&at) {
         return Err(wrong("must be another pool than the route's own"));
     }
     Ok(Some(Arc::new(Mirror::new(&route.name, settings, at))))

@@ -14,6 +14,7 @@
 //! | `gateway`, `routing`, `rules` | which of several pools a request goes to, and what its route changes |
 //! | `gate/*` | who may come in by a route: addresses, passwords, another server's word; cross-origin requests |
 //! | `identity`, `pages` | a request's id; pages in place of errors |
+//! | `split` | which of several pools a request of a split goes to, and what came of it there |
 //! | `service` | one pool: its balancer, settings and connections |
 //! | `attempt`, `outgoing` | one try at one backend; what is kept to send the request again |
 //! | `hedge` | a second try beside a slow first |
@@ -64,6 +65,7 @@ mod server;
 mod service;
 mod settings;
 mod socket;
+mod split;
 mod stats;
 mod timer;
 #[cfg(feature = "tower")]
@@ -100,6 +102,7 @@ pub use retry::{HedgeSettings, RetryOn, RetryPolicy, RetrySettings};
 pub use rules::HeaderRules;
 pub use server::{RunningServer, ServeError, Server, ShutdownReport};
 pub use settings::{ListenAddress, ListenerSettings, ProxySettings};
+pub use split::{Cohort, SideTotals, Splitting};
 pub use stats::{ProxyStats, ProxyStatsSnapshot};
 pub use trust::{ForwardingHeader, TrustedPeers};
 pub use upstream::settings::PoolingSettings;

@@ -2,7 +2,7 @@
 
 use crate::body::{ProxyBody, Source};
 use crate::engine::RequestBody;
-use crate::error::ProxyError;
+use crate::error::{ProxyError, Side};
 use crate::gate::{Arrival, Refusal};
 use crate::gateway::Gateway;
 use crate::headers::{Forwarding, Seen};
@@ -14,6 +14,7 @@ use crate::request;
 use crate::routing::{Asked, Routed, Routing, Way};
 use crate::service::{Leaf, Service, SharedLeaf};
 use crate::settings::{ListenerSettings, ProxySettings};
+use crate::split::{Answered, Sided};
 use crate::stats::{Counters, ProxyStats};
 use crate::timer::{Phase, Timer, Watch};
 use crate::trust::{Trust, TrustedPeers};
@@ -345,13 +346,19 @@ impl<B: RequestBody> Proxy<B> {
                 asked.routed = routed;
                 *stopped.expect("it was looked at")
             }
-            Ok(Way::Service(service, routed)) => {
+            Ok(Way::Service(service, mut routed)) => {
+                let service = match &mut routed {
+                    None => service,
+                    Some(routed) => routed.take_side(&mut request, whose, client).unwrap_or(service),
+                };
                 let service = &w.services[service];
                 copier = w.copier(routed.as_deref(), service);
                 (asked.routed, asked.copier) = (routed, copier.as_deref().map(|c| c as _));
-                let answered = match service.forward(request, &asked, &seen, client, watch).await {
+                let mut failure = None;
+                let mut answered = match service.forward(request, &asked, &seen, client, watch).await {
                     Ok(response) => response,
                     Err(error) => {
+                        failure = Some(error);
                         rest(error, client, watch);
                         w.saying_why(error, whose, service.own_response(error, seen.json, is_head))
                     }
@@ -359,6 +366,9 @@ impl<B: RequestBody> Proxy<B> {
                 asked.copier = None;
                 if let Some(copier) = &copier {
                     copier.answered(answered.status(), watch.now());
+                }
+                if let Some(sided) = asked.routed.as_ref().and_then(|routed| routed.sided.as_ref()) {
+                    end(sided, &mut answered, failure);
                 }
                 answered
             }
@@ -378,6 +388,26 @@ impl<B: RequestBody> Proxy<B> {
         w.counters.response(response.status());
         response
     }
+}
+
+/// Ends a split's request at its response's head; what streams on may still fail.
+#[cold]
+fn end<B: RequestBody>(
+    sided: &Sided<'_>,
+    response: &mut Response<ProxyBody<B>>,
+    failure: Option<ProxyError>,
+) {
+    let is_error = response.status().is_server_error();
+    let streams = !is_error && response.body_mut().blame(sided.side);
+    let answered = match failure {
+        Some(error) if error.side() == Side::Client => Answered::Not,
+        Some(_) => Answered::Failed,
+        None if is_error => Answered::Failed,
+        None if streams => Answered::Fine,
+        // Of the proxy's own, and no error: a rate limit's.
+        None => Answered::Not,
+    };
+    sided.end(answered, response.headers_mut());
 }
 
 /// What comes after an answer of the proxy's own.

@@ -17,6 +17,7 @@ use crate::proxy::Client;
 use crate::request::{self, Headers};
 use crate::retry::RetryPolicy;
 use crate::rules::{Expanded, Rules};
+use crate::split::{Sided, Sides, Splitting};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts as RequestHead;
@@ -65,6 +66,7 @@ pub(crate) struct Route {
 enum Action {
     /// The service with this number.
     Service(usize),
+    Split(Arc<Splitting>, Sides, Box<[usize]>),
     Redirect(StatusCode, Template),
     Respond(Fallback),
 }
@@ -77,6 +79,8 @@ pub(crate) struct Routed<'w> {
     pub(crate) passage: Passage,
     request: Expanded,
     response: Expanded,
+    /// Of a split's request.
+    pub(crate) sided: Option<Sided<'w>>,
 }
 
 impl Routed<'_> {
@@ -84,6 +88,27 @@ impl Routed<'_> {
     pub(crate) fn to_backend(&self, headers: &mut HeaderMap) {
         self.passage.grant(headers);
         self.route.request.apply(&self.request, headers);
+    }
+
+    /// The service to which a split's request goes, chosen now; `None`: its route has no split. The split's cookie is taken out of it.
+    #[inline]
+    pub(crate) fn take_side<B>(
+        &mut self,
+        request: &mut Request<B>,
+        whose: Option<ClientAddress>,
+        client: &Client,
+    ) -> Option<usize> {
+        let Action::Split(splitting, sides, services) = &self.route.action else { return None };
+        let began = splitting.now();
+        let (target, cookie) = {
+            let headers = Headers(request.headers());
+            let info = request::info(request.method(), request.uri(), &headers, whose.map(|w| w.ip));
+            let is_secure = || client.scheme(headers.0, whose) == "https";
+            splitting.choose(&info, is_secure, began)
+        };
+        splitting.hide(request.headers_mut());
+        self.sided = Some(Sided { splitting, side: &sides[target], cookie, began });
+        Some(services[target])
     }
 
     /// The route's changes of the headers to the client.
@@ -130,14 +155,29 @@ impl<'w> Way<'w> {
 }
 
 impl Route {
-    fn new((s, pool): &(RouteSettings, Option<usize>), mirror: Option<&Arc<Mirror>>) -> Self {
-        let action = match (&s.action, pool) {
-            (RouteAction::Redirect { status, location }, _) => {
+    /// `known`: splits whose counts this worker has already.
+    fn new(
+        (s, pools): &(RouteSettings, Box<[usize]>),
+        mirror: Option<&Arc<Mirror>>,
+        known: &mut Vec<(Arc<Splitting>, Sides)>,
+    ) -> Self {
+        let action = match &s.action {
+            RouteAction::Redirect { status, location } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
                 Action::Redirect(status, location.clone())
             }
-            (RouteAction::Respond(response), _) => Action::Respond(Fallback::new(response)),
-            (RouteAction::Pool(_), at) => Action::Service(at.unwrap_or_default()),
+            RouteAction::Respond(response) => Action::Respond(Fallback::new(response)),
+            RouteAction::Pool(_) => Action::Service(pools.first().copied().unwrap_or_default()),
+            RouteAction::Split(splitting) => {
+                let sides =
+                    known.iter().find(|(s, _)| Arc::ptr_eq(s, splitting)).map(|(_, sides)| sides.clone());
+                let sides = sides.unwrap_or_else(|| {
+                    let sides = splitting.register();
+                    known.push((splitting.clone(), sides.clone()));
+                    sides
+                });
+                Action::Split(splitting.clone(), sides, pools.clone())
+            }
         };
         let (request, response) = (Rules::new(&s.request_headers), Rules::new(&s.response_headers));
         let gate = Gate::new(&s.gate);
@@ -154,7 +194,8 @@ impl Route {
             && gate.is_none()
             && s.error_pages.is_none()
             && s.retry.is_none()
-            && times.are_usual();
+            && times.are_usual()
+            && !matches!(s.action, RouteAction::Split(_));
         Self {
             name: s.name.clone(),
             action,
@@ -197,12 +238,9 @@ impl Route {
 
 impl Routing {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
-        let ways: Box<[Route]> = routes
-            .settings
-            .iter()
-            .zip(&routes.mirrors)
-            .map(|(s, mirror)| Route::new(s, mirror.as_ref()))
-            .collect();
+        let mut known = vec![];
+        let each = routes.settings.iter().zip(&routes.mirrors);
+        let ways: Box<[Route]> = each.map(|(s, mirror)| Route::new(s, mirror.as_ref(), &mut known)).collect();
         let requests = ways.iter().map(|_| AtomicU64::default()).collect();
         let has_cors = ways.iter().any(|way| way.gate.as_ref().is_some_and(|gate| gate.cors.is_some()));
         Self { routes, ways, requests, has_cors }
@@ -257,7 +295,7 @@ impl Routing {
                 let asks = route.gate.as_ref().is_some_and(|gate| gate.asks());
                 let target = asks.then(|| judged(found.path(), info.query));
                 let passage = Passage::new(target);
-                Box::new(Routed { route, coding, passage, request, response })
+                Box::new(Routed { route, coding, passage, request, response, sided: None })
             });
             let service = match &route.action {
                 Action::Redirect(status, location) => {
@@ -269,15 +307,19 @@ impl Routing {
                     return Ok(Way::Answer(Box::new(answer), routed));
                 }
                 Action::Service(service) => *service,
+                // Chosen when it is let in: what a gate refuses is nobody's turn.
+                Action::Split(_, _, services) => services[0],
             };
             let path = match &route.rewrite {
-                Some(rewrite) => rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned(),
-                None if found.path() == info.path => return Ok(Way::Service(service, routed)),
-                None => found.into_path().into_owned(),
+                Some(rewrite) => Some(rewrite.apply(&found).map_err(ProxyError::Path)?.into_owned()),
+                None if found.path() == info.path => None,
+                None => Some(found.into_path().into_owned()),
             };
             (Way::Service(service, routed), path)
         };
-        set_path(request.uri_mut(), path)?;
+        if let Some(path) = path {
+            set_path(request.uri_mut(), path)?;
+        }
         Ok(way)
     }
 }

@@ -57,8 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut rollout = Rollout::new(RolloutSettings::new(), Nanos::ZERO)?;
     let (old, new) = (
-        Window { requests: 100_000, errors: 1_000, slow: 0 },
-        Window { requests: 5_000, errors: 50, slow: 0 },
+        Window { requests: 100_000, errors: 1_000, timed: 0, slow: 0 },
+        Window { requests: 5_000, errors: 50, timed: 0, slow: 0 },
     );
     measure("a rollout's look that holds", 1_000, |_| {
         black_box(rollout.observe(now, black_box(&old), black_box(&new)));

@@ -36,3 +36,21 @@ pub enum ChangeError {
     #[error("the shift of split {0} is not paused")]
     NotPaused(String),
 }
+
+/// A rollout that cannot be begun, extended or aborted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RolloutError {
+    /// Of the split's own, or settings that are out of their bounds.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// There is one under way: a split has one at most.
+    #[error("split {0} has a rollout under way")]
+    UnderWay(String),
+    /// There is none under way.
+    #[error("split {0} has no rollout under way")]
+    None(String),
+    /// Somebody changed the new side's share by hand, and with it ended the rollout; the split is left alone.
+    #[error("the rollout of split {0} was overtaken by a change by hand, which stays")]
+    Overtaken(String),
+}

@@ -68,6 +68,31 @@ pub enum Change {
     ShiftEnded,
 }
 
+impl Change {
+    /// As a word: `set`, `switch`, `canary`, `rollout`, `shift`, `pause`, `resume`, `abort`, `shift-end`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::SwitchedTo { .. } => "switch",
+            Self::Canary { .. } => "canary",
+            Self::Rollout { .. } => "rollout",
+            Self::ShiftBegan { .. } => "shift",
+            Self::Paused => "pause",
+            Self::Resumed => "resume",
+            Self::Aborted => "abort",
+            Self::ShiftEnded => "shift-end",
+        }
+    }
+
+    /// What a rollout decided, and why; `None`: somebody did it by hand.
+    pub const fn decision(self) -> Option<RolloutDecision> {
+        match self {
+            Self::Rollout { decision } => Some(decision),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     last: u64,

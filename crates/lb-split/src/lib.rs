@@ -37,7 +37,7 @@
 //! | `cohorts` | whose point belongs to which target, and who moves when |
 //! | `plan` | the one value that a reader sees |
 //! | [`event`] | [`Event`], [`Change`]: what was changed, by whom |
-//! | [`error`] | [`ChangeError`]: why a change was refused |
+//! | [`error`] | [`ChangeError`], [`RolloutError`]: why a change was refused |
 //! | [`rollout`] | [`Rollout`]: steps, guards, decisions |
 //! | [`settings`] | [`RolloutSettings`] and their bounds |
 //! | `evidence` | the sequential test of a guard: an e-process that may be looked at any time |
@@ -56,7 +56,7 @@ pub mod settings;
 pub mod split;
 mod spread;
 
-pub use error::ChangeError;
+pub use error::{ChangeError, RolloutError};
 pub use event::{BY_BYTES_MAX, Change, EVENTS_MAX, Event};
 pub use lb_types::{Nanos, SettingsError};
 pub use percent::{POINTS, Percent};

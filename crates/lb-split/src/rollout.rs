@@ -24,10 +24,10 @@ use crate::event::{Change, Event};
 use crate::evidence::{Claim, Count, against, log_evidence};
 use crate::percent::Percent;
 use crate::settings::RolloutSettings;
-use crate::split::Split;
+use crate::split::{LastShare, Split};
 use lb_types::{Nanos, SettingsError};
 
-/// What one side did since the step began. A count beyond `requests` counts as `requests`.
+/// What one side did since the step began. Errors beyond `requests` count as `requests`, slow ones beyond `timed` as `timed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Window {
@@ -35,7 +35,10 @@ pub struct Window {
     pub requests: u64,
     /// Of these, those that failed.
     pub errors: u64,
-    /// Of these, those that took longer than the side's [limit](crate::LatencyGuard::limits); 0 without such a guard.
+    /// Requests whose latency was looked at; 0 without such a guard, and until its [limits](crate::LatencyGuard::limits) are known. Then neither
+    /// side advances nor is promoted; errors are judged all the same.
+    pub timed: u64,
+    /// Of those, the ones that took longer than the side's limit.
     pub slow: u64,
 }
 
@@ -71,13 +74,30 @@ impl RolloutDecision {
     /// # Errors
     /// The two have less together than the step needs.
     pub fn apply(self, split: &Split, by: &str, now: Nanos) -> Result<Option<Event>, ChangeError> {
-        let percent = match self {
-            Self::Advance { percent } => percent,
-            Self::Promote => room(split, now),
-            Self::RollBack { .. } => Percent::ZERO,
+        self.apply_from(split, None, by, now)
+    }
+
+    /// The same, if the last target still has what it `had`; else nothing is done, and nothing given back. Looked at and done in one step, so that
+    /// a change by hand is never overwritten.
+    fn apply_from(
+        self,
+        split: &Split,
+        had: Option<Percent>,
+        by: &str,
+        now: Nanos,
+    ) -> Result<Option<Event>, ChangeError> {
+        let share = match self {
+            Self::Advance { percent } => LastShare::Of(percent),
+            Self::Promote => LastShare::All,
+            Self::RollBack { .. } => LastShare::Of(Percent::ZERO),
             Self::Hold | Self::Inconclusive | Self::Overtaken => return Ok(None),
         };
-        split.give_last(percent, Change::Rollout { decision: self }, by, now).map(Some)
+        split.give_last(share, had, Change::Rollout { decision: self }, by, now)
+    }
+
+    /// Does it change a split?
+    fn is_change(self) -> bool {
+        !matches!(self, Self::Hold | Self::Inconclusive | Self::Overtaken)
     }
 }
 
@@ -92,6 +112,30 @@ pub enum Reason {
     Latency,
     /// It was asked for.
     Aborted,
+}
+
+impl std::fmt::Display for RolloutDecision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hold => f.write_str("hold"),
+            Self::Advance { percent } => write!(f, "advance to {percent}"),
+            Self::Promote => f.write_str("promote"),
+            Self::RollBack { reason } => write!(f, "roll back: {}", reason.as_str()),
+            Self::Inconclusive => f.write_str("inconclusive"),
+            Self::Overtaken => f.write_str("overtaken by a change by hand"),
+        }
+    }
+}
+
+impl Reason {
+    /// As a word: `errors`, `latency`, `aborted`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Aborted => "aborted",
+        }
+    }
 }
 
 /// How a guard stands after a look.
@@ -171,6 +215,11 @@ impl Rollout {
         self.settings.steps[self.step].percent
     }
 
+    /// What it was told.
+    pub fn settings(&self) -> &RolloutSettings {
+        &self.settings
+    }
+
     /// How it ended, if it has.
     pub fn end(&self) -> Option<RolloutDecision> {
         self.end
@@ -190,7 +239,8 @@ impl Rollout {
         }
         let is_last = self.step + 1 == self.settings.steps.len();
         let lasted = now - self.since >= self.settings.steps[self.step].duration.into();
-        let enough = old.requests.min(new.requests) >= self.settings.requests_min;
+        let seen = |window: &Window| self.guards().map(|guard| guard.count(window).requests).min();
+        let enough = seen(old).min(seen(new)) >= Some(self.settings.requests_min);
         if lasted && enough && !is_last {
             self.enter(self.step + 1, now);
             return RolloutDecision::Advance { percent: self.percent() };
@@ -242,7 +292,7 @@ impl Rollout {
     /// A rollout of the split's last target against its first, which has its first step's share from now on.
     ///
     /// # Errors
-    /// The two have less together than the last step needs, or a setting is out of its bounds.
+    /// The two have less together than the last step needs, there is only one target, or a setting is out of its bounds.
     pub fn begin(
         settings: RolloutSettings,
         split: &Split,
@@ -252,13 +302,19 @@ impl Rollout {
         let rollout = Self::new(settings, now)?;
         let largest = rollout.settings.steps.last().map_or(Percent::ZERO, |step| step.percent);
         let free = room(split, now);
-        if split.targets().len() < 2 || largest > free {
+        if split.targets().len() < 2 {
+            return Err(
+                SettingsError::new("targets", 1, "must be two at least: an old side and a new one").into()
+            );
+        }
+        if largest > free {
             return Err(ChangeError::NoRoom { percent: largest, free });
         }
         let percent = rollout.percent();
         let decision = RolloutDecision::Advance { percent };
-        let event = split.give_last(percent, Change::Rollout { decision }, by, now)?;
-        Ok((rollout, event))
+        let change = Change::Rollout { decision };
+        let event = split.give_last(LastShare::Of(percent), None, change, by, now)?;
+        Ok((rollout, event.expect("what it had was not asked")))
     }
 
     /// A look, and the split [follows](RolloutDecision::apply). If that fails the rollout has not moved either.
@@ -280,9 +336,31 @@ impl Rollout {
         }
         let mut next = self.clone();
         let decision = next.observe(now, old, new);
-        let event = decision.apply(split, by, now)?;
+        let event = decision.apply_from(split, Some(self.percent()), by, now)?;
+        if event.is_none() && decision.is_change() {
+            // Somebody was faster, this very moment.
+            return Ok((self.finish(RolloutDecision::Overtaken), None));
+        }
         *self = next;
         Ok((decision, event))
+    }
+
+    /// [Aborts](Self::abort) it and gives the first target all again, unless somebody has overtaken it: then the split is left alone.
+    ///
+    /// # Errors
+    /// None today: a share of nothing always fits.
+    pub fn abort_on(
+        &mut self,
+        split: &Split,
+        by: &str,
+        now: Nanos,
+    ) -> Result<(RolloutDecision, Option<Event>), ChangeError> {
+        if let Some(end) = self.end {
+            return Ok((end, None));
+        }
+        let decision = RolloutDecision::RollBack { reason: Reason::Aborted };
+        let event = decision.apply_from(split, Some(self.percent()), by, now)?;
+        Ok((self.finish(if event.is_some() { decision } else { RolloutDecision::Overtaken }), event))
     }
 
     fn finish(&mut self, end: RolloutDecision) -> RolloutDecision {
@@ -326,7 +404,10 @@ struct Guard {
 
 impl Guard {
     fn count(&self, window: &Window) -> Count {
-        let bad = if self.reason == Reason::Latency { window.slow } else { window.errors };
-        Count { requests: window.requests, bad: bad.min(window.requests) }
+        let (requests, bad) = match self.reason {
+            Reason::Latency => (window.timed, window.slow),
+            _ => (window.requests, window.errors),
+        };
+        Count { requests, bad: bad.min(requests) }
     }
 }

@@ -30,6 +30,14 @@ pub struct Split {
     control: Mutex<Control>,
 }
 
+/// What the last target shall have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LastShare {
+    Of(Percent),
+    /// All that it and the first have together.
+    All,
+}
+
 /// What only changes look at.
 #[derive(Debug, Default)]
 struct Control {
@@ -157,28 +165,37 @@ impl Split {
     /// # Errors
     /// The two do not have so much.
     pub fn canary(&self, percent: Percent, by: &str, now: Nanos) -> Result<Event, ChangeError> {
-        self.give_last(percent, Change::Canary { percent }, by, now)
+        let event = self.give_last(LastShare::Of(percent), None, Change::Canary { percent }, by, now)?;
+        Ok(event.expect("what it had was not asked"))
     }
 
-    /// A canary by another name.
+    /// A canary by another name. Where the last target does not have what it `had`, nothing is changed and nothing given back.
     pub(crate) fn give_last(
         &self,
-        percent: Percent,
+        share: LastShare,
+        had: Option<Percent>,
         change: Change,
         by: &str,
         now: Nanos,
-    ) -> Result<Event, ChangeError> {
+    ) -> Result<Option<Event>, ChangeError> {
         let mut control = self.control(now);
         let plan = self.plan.load_full();
         let mut to = plan.shares(now);
         let last = self.targets.len() - 1;
         // One target alone is first and last.
+        if had.is_some_and(|had| had.hundredths() != to[last]) {
+            return Ok(None);
+        }
         let free = if last == 0 { POINTS } else { to[0] + to[last] };
+        let percent = match share {
+            LastShare::Of(percent) => percent,
+            LastShare::All => Percent::of(free),
+        };
         let rest = free.checked_sub(percent.hundredths()).filter(|&rest| last > 0 || rest == 0);
         let rest = rest.ok_or(ChangeError::NoRoom { percent, free: Percent::of(free) })?;
         to[0] = rest;
         to[last] = percent.hundredths();
-        Ok(self.replace(&mut control, plan.towards(&to, Pace::Settled, now), change, by, now))
+        Ok(Some(self.replace(&mut control, plan.towards(&to, Pace::Settled, now), change, by, now)))
     }
 
     /// To these percentages evenly over a time ([`SHIFT_MIN`] to [`SHIFT_MAX`]), from where the split stands.

@@ -25,7 +25,7 @@ fn steps(percents: &[f64], each: u64) -> RolloutSettings {
 }
 
 fn window(requests: u64, errors: u64) -> Window {
-    Window { requests, errors, slow: 0 }
+    Window { requests, errors, ..Window::default() }
 }
 
 /// All runs of a world, with seeds from 0; what fails says which seed it was.
@@ -150,8 +150,8 @@ fn a_broken_side_is_rolled_back_at_once() {
 fn guards_say_how_they_stand() {
     let settings = RolloutSettings::new().latency(0.95, 1.5);
     let rollout = Rollout::new(settings, at(0)).unwrap();
-    let old = Window { requests: 100_000, errors: 1_000, slow: 5_000 };
-    let new = Window { requests: 5_000, errors: 200, slow: 50 };
+    let old = Window { requests: 100_000, errors: 1_000, timed: 100_000, slow: 5_000 };
+    let new = Window { requests: 5_000, errors: 200, timed: 5_000, slow: 50 };
     let status = rollout.status(&old, &new);
     let statuses = &status.guards;
     assert_eq!((status.step, status.steps, status.since, status.until), (0, 3, at(0), at(2_400)));
@@ -170,12 +170,42 @@ fn guards_say_how_they_stand() {
 fn every_guard_has_to_be_shown_and_counts_are_cut_to_requests() {
     let settings = steps(&[50.0], 0).latency(0.95, 1.5);
     let mut rollout = Rollout::new(settings, at(0)).unwrap();
-    let of = |slow| Window { requests: 100_000, errors: 1_000, slow };
+    let of = |slow| Window { requests: 100_000, errors: 1_000, timed: 100_000, slow };
     // Errors are shown to be fine; the quantiles' ratio is just what it may be.
     assert_eq!(rollout.observe(at(1), &of(5_000), &of(5_000)), RolloutDecision::Hold);
     let cut = |errors| rollout.status(&window(1_000, 10), &window(10, errors));
     assert_eq!(cut(u64::MAX), cut(10));
     assert_eq!(rollout.observe(at(2), &of(5_000), &of(1_000)), RolloutDecision::Promote);
+}
+
+#[test]
+fn without_limits_of_latency_errors_are_judged_and_nothing_goes_on() {
+    let settings = steps(&[5.0, 50.0], 0).latency(0.95, 1.5);
+    let mut rollout = Rollout::new(settings, at(0)).unwrap();
+    let (old, fine) = (window(100_000, 1_000), window(100_000, 1_000));
+    assert_eq!(rollout.observe(at(1), &old, &fine), RolloutDecision::Hold, "no latency was looked at");
+    let timed = |timed| Window { timed, ..fine };
+    assert_eq!(rollout.observe(at(2), &timed(99), &timed(100)), RolloutDecision::Hold);
+    let advance = RolloutDecision::Advance { percent: percent(50.0) };
+    assert_eq!(rollout.clone().observe(at(3), &timed(100), &timed(100)), advance);
+    let broken = RolloutDecision::RollBack { reason: Reason::Errors };
+    assert_eq!(rollout.observe(at(3), &old, &window(5_000, 500)), broken);
+}
+
+#[test]
+fn an_abort_leaves_alone_what_somebody_changed_by_hand() {
+    let begin = |split: &Split| Rollout::begin(steps(&[5.0], 60), split, "ann", at(0)).unwrap().0;
+    let overtaken = split(0.0);
+    let mut rollout = begin(&overtaken);
+    overtaken.canary(percent(60.0), "bob", at(1)).unwrap();
+    assert_eq!(rollout.abort_on(&overtaken, "ann", at(2)), Ok((RolloutDecision::Overtaken, None)));
+    assert_eq!(overtaken.percents(at(2))[1], percent(60.0));
+    let split = split(0.0);
+    let mut rollout = begin(&split);
+    let (end, event) = rollout.abort_on(&split, "bob", at(2)).unwrap();
+    assert_eq!(end, RolloutDecision::RollBack { reason: Reason::Aborted });
+    assert_eq!((event.unwrap().by.as_str(), split.percents(at(2))[1]), ("bob", Percent::ZERO));
+    assert_eq!(rollout.abort_on(&split, "bob", at(3)), Ok((end, None)), "once");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn the_configurations_of_the_pages_are_good() {
         ("mirroring.md", 1),
         ("gate.md", 1),
         ("gateway.md", 2),
+        ("rollouts.md", 1),
     ];
     for (page, least) in pages {
         let found = configurations(page);

@@ -6,10 +6,12 @@
 //! | `explain` | `POST /api/v1/explain` |
 //! | `breaker` | `PUT …/{id}/breaker` |
 //! | `sessions list`, `clear` ([`sessions`]) | `GET …/{pool}/sessions`, `DELETE …/sessions/{id}` |
+//! | `split`, `rollout` ([`splits`]) | `/api/v1/splits`, `/api/v1/rollouts` |
 //! | `backend check`, `drain`, `undrain` | `POST …/{id}/check`, `POST` and `DELETE …/{id}/drain` |
 
 mod client;
 mod sessions;
+mod splits;
 mod status;
 
 use crate::args::{BackendCommand, BreakerArgs, ExplainArgs};
@@ -20,6 +22,7 @@ use std::io::Write;
 use std::time::Duration;
 
 pub(crate) use sessions::sessions;
+pub(crate) use splits::{rollout, split};
 pub(crate) use status::status;
 
 /// Longer than the admin API lets a drain take.

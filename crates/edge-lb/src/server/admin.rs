@@ -1,6 +1,7 @@
 //! The admin server as part of the whole: what it looks at, and when it says "ready".
 
 use super::geo::Geography;
+use super::splits::Splits;
 use super::stores::Stores;
 use super::{AssembleError, metrics};
 use lb_admin::{AdminServer, AdminState, MetricsWriter};
@@ -17,6 +18,7 @@ pub(super) struct Sources {
     pub(super) stats: Arc<ProxyStats>,
     pub(super) stores: Stores,
     pub(super) geography: Arc<Geography>,
+    pub(super) splits: Splits,
     /// The routes' names.
     pub(super) routes: Vec<String>,
     /// Rate limits, by pool.
@@ -38,10 +40,11 @@ impl Admin {
         sources: Sources,
     ) -> Result<Self, AssembleError> {
         let (ready, is_ready) = watch::channel(false);
-        let Sources { stats, stores, geography, limits, routes } = sources;
-        let asked = geography.clone();
+        let Sources { stats, stores, geography, splits, limits, routes } = sources;
+        let (asked, counted) = (geography.clone(), splits.clone());
         let state = AdminState::new(pools.clone(), is_ready)
             .geo(move || geography.detector().ok().cloned())
+            .splits(splits)
             .entries(entries.iter().map(|lb| lb.name().to_owned()))
             .metrics_from(move |out: &mut MetricsWriter| {
                 metrics::proxy(&stats.snapshot(), out);
@@ -49,6 +52,7 @@ impl Admin {
                 metrics::mirrors(&stats.mirrors(), out);
                 metrics::upstreams(&stats.upstreams(), out);
                 stores.metrics(out);
+                counted.metrics(out);
                 limits.iter().for_each(|(pool, limit)| metrics::rate_limit(pool, &limit.stats(), out));
                 if let Some(detector) = asked.made() {
                     metrics::geo(&detector.statistics(), out);

@@ -67,6 +67,21 @@ pub enum AssembleError {
         #[source]
         error: lb_types::SettingsError,
     },
+    /// A split is set wrong.
+    #[error("split \"{split}\", {error}")]
+    Split {
+        /// The split's name.
+        split: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// No split has this name.
+    #[error("there is no split \"{split}\"")]
+    NoSplit {
+        /// The name.
+        split: String,
+    },
     /// A route is set wrong.
     #[error("route \"{route}\", {error}")]
     Route {

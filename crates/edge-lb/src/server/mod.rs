@@ -15,8 +15,10 @@ mod geo;
 mod log;
 mod metrics;
 mod pool;
+mod rollouts;
 mod routes;
 mod running;
+mod splits;
 mod stores;
 
 pub use error::AssembleError;
@@ -31,6 +33,7 @@ use lb_proxy::{
     TrustedProxies,
 };
 use pool::Common;
+use splits::Splits;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,6 +50,7 @@ pub struct Assembled {
     pools: BTreeMap<String, LoadBalancer>,
     stores: Stores,
     geography: Arc<Geography>,
+    splits: Splits,
     server: Server,
     admin: Option<Admin>,
     grace: Duration,
@@ -107,8 +111,9 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         settings.forwarded = config.forwarded;
     }
     let route_names: Vec<String> = config.routes.iter().map(|r| r.name.clone()).collect();
-    let shadows = routes::shadows(&config.routes);
-    let gateway = routes::gateway(&entry, config.routes, &built, &common)?;
+    let splits = Splits::new(config.splits)?;
+    let shadows = routes::shadows(&config.routes, &splits);
+    let gateway = routes::gateway(&entry, config.routes, &built, &splits, &common)?;
     let route_limits =
         gateway.routes().filter_map(|r| Some((format!("route.{}", r.name), r.rate_limit.clone()?)));
     let route_limits: Vec<_> = route_limits.collect();
@@ -133,13 +138,14 @@ pub fn assemble(config: Config) -> Result<Assembled, AssembleError> {
         stats: server.stats(),
         stores: stores.clone(),
         geography: geography.clone(),
+        splits: splits.clone(),
         limits,
         routes: route_names,
     };
     // Nobody waits for a shadow pool: it makes no node ready.
     let of_clients: Vec<_> = entries.iter().filter(|lb| !shadows.contains(lb.name())).cloned().collect();
     let admin = admin.map(|a| Admin::bind(a.address, &pools, &of_clients, sources)).transpose()?;
-    Ok(Assembled { entries, pools, stores, geography, server, admin, grace: shutdown_grace })
+    Ok(Assembled { entries, pools, stores, geography, splits, server, admin, grace: shutdown_grace })
 }
 
 /// The CPUs that the process may use (affinity and cgroup quota considered); 1 where nobody can tell.
@@ -198,6 +204,11 @@ impl Assembled {
     /// The pool of this name.
     pub fn balancer(&self, pool: &str) -> Option<&LoadBalancer> {
         self.pools.get(pool)
+    }
+
+    /// The split of this name: to look at, and to change.
+    pub fn split(&self, name: &str) -> Option<&Arc<lb_split::Split>> {
+        self.splits.splitting(name).map(|s| s.split())
     }
 
     /// The data plane's counters.

@@ -1,6 +1,7 @@
 //! From the configuration's routes to the proxy's.
 
 use super::pool::{self, Common};
+use super::splits::Splits;
 use super::{AssembleError, gate};
 use http::HeaderName;
 use lb_balancer::LoadBalancer;
@@ -15,6 +16,7 @@ pub(super) fn gateway(
     entry: &str,
     routes: Vec<Route>,
     built: &BTreeMap<String, (LoadBalancer, ProxySettings)>,
+    splits: &Splits,
     common: &Common<'_>,
 ) -> Result<Gateway, AssembleError> {
     let target = |name: &str| {
@@ -31,7 +33,7 @@ pub(super) fn gateway(
         AssembleError::Route { route: name, error: e.error }
     })?;
     let mut names = HashSet::new();
-    let pools: Vec<_> = led_to(&routes)
+    let pools: Vec<_> = led_to(&routes, splits)
         .chain(mirrored(&routes))
         .map(str::to_owned)
         .filter(|name| names.insert(name.clone()))
@@ -44,7 +46,7 @@ pub(super) fn gateway(
     let settings = routes.into_iter().enumerate().map(|(i, route)| {
         let name = route.name.clone();
         let wrong = |error| AssembleError::Route { route: name.clone(), error };
-        settings(route, router.parameters(i), &targets, common, &wrong)
+        settings(route, router.parameters(i), (&targets, splits), common, &wrong)
     });
     let settings = settings.collect::<Result<_, _>>()?;
     Gateway::routed(targets, router, settings)
@@ -52,11 +54,15 @@ pub(super) fn gateway(
 }
 
 /// The pools that requests are sent to, in the routes' order.
-fn led_to(routes: &[Route]) -> impl Iterator<Item = &str> {
-    routes.iter().filter_map(|r| match &r.action {
-        RouteAction::Pool(pool) => Some(pool.as_str()),
-        _ => None,
-    })
+fn led_to<'a>(routes: &'a [Route], splits: &'a Splits) -> impl Iterator<Item = &'a str> {
+    routes
+        .iter()
+        .flat_map(|r| match &r.action {
+            RouteAction::Pool(pool) => std::slice::from_ref(pool),
+            RouteAction::Split(split) => splits.splitting(split).map_or(&[][..], |s| s.split().targets()),
+            _ => &[],
+        })
+        .map(String::as_str)
 }
 
 /// The pools that copies of requests are sent to.
@@ -65,29 +71,32 @@ fn mirrored(routes: &[Route]) -> impl Iterator<Item = &str> {
 }
 
 /// The pools that get nothing but copies: no client waits for them.
-pub(super) fn shadows(routes: &[Route]) -> HashSet<String> {
-    let of_clients: HashSet<&str> = led_to(routes).collect();
+pub(super) fn shadows(routes: &[Route], splits: &Splits) -> HashSet<String> {
+    let of_clients: HashSet<&str> = led_to(routes, splits).collect();
     mirrored(routes).filter(|pool| !of_clients.contains(pool)).map(str::to_owned).collect()
 }
 
 fn settings(
     route: Route,
     parameters: &[Box<str>],
-    targets: &[(LoadBalancer, ProxySettings)],
+    (targets, splits): (&[(LoadBalancer, ProxySettings)], &Splits),
     common: &Common<'_>,
     wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
 ) -> Result<RouteSettings, AssembleError> {
     let mut priority = None;
     let action = match route.action {
         RouteAction::Pool(pool) => {
-            if let Some(level) = &route.priority {
-                let queue = targets.iter().find(|(lb, _)| lb.name() == pool).and_then(|(lb, _)| lb.queue());
-                let named = queue.and_then(|q| q.settings().level_named(level));
-                let must = "must be a level of the pool's queue";
-                let error = || wrong(lb_types::SettingsError::new("priority", level, must));
-                priority = Some(named.ok_or_else(error)?);
-            }
+            priority =
+                self::priority(route.priority.as_deref(), std::slice::from_ref(&pool), targets, wrong)?;
             lb_proxy::RouteAction::Pool(pool)
+        }
+        RouteAction::Split(split) => {
+            let Some(splitting) = splits.splitting(&split) else {
+                return Err(AssembleError::NoSplit { split });
+            };
+            priority =
+                self::priority(route.priority.as_deref(), splitting.split().targets(), targets, wrong)?;
+            lb_proxy::RouteAction::Split(splitting.clone())
         }
         RouteAction::Redirect { status, location } => lb_proxy::RouteAction::Redirect { status, location },
         RouteAction::Respond(response) => lb_proxy::RouteAction::Respond(response),
@@ -150,6 +159,26 @@ fn mirror(m: Mirror) -> MirrorSettings {
     let mut settings = MirrorSettings::new(m.pool);
     (settings.percent, settings.max_in_flight, settings.timeout) = (m.percent, m.max_in_flight, m.timeout);
     settings
+}
+
+/// The level that is called so in the queue of each of the pools; it must be the same.
+fn priority(
+    level: Option<&str>,
+    pools: &[String],
+    targets: &[(LoadBalancer, ProxySettings)],
+    wrong: &dyn Fn(lb_types::SettingsError) -> AssembleError,
+) -> Result<Option<lb_admission::Priority>, AssembleError> {
+    let Some(level) = level else { return Ok(None) };
+    let mut priority = None;
+    for pool in pools {
+        let queue = targets.iter().find(|(lb, _)| lb.name() == pool).and_then(|(lb, _)| lb.queue());
+        let named = queue.and_then(|q| q.settings().level_named(level));
+        if named.is_none() || *priority.get_or_insert(named) != named {
+            let must = "must be a level of the pool's queue, the same in each pool of a split";
+            return Err(wrong(lb_types::SettingsError::new("priority", level, must)));
+        }
+    }
+    Ok(priority.flatten())
 }
 
 fn rules(

@@ -3,6 +3,7 @@
 //! `UPDATE_DOCS=1 cargo test -p lb-admin documented` writes the answers into the page.
 
 use crate::exposition::parse;
+use crate::splits::Checkout;
 use crate::support::{Served, backend, detector, example, fail};
 use lb_balancer::admission::queue::QueueSettings;
 use lb_balancer::admission::shed::{Readings, ShedSettings};
@@ -33,7 +34,9 @@ fn timeless(body: &str) -> String {
 #[tokio::test]
 async fn every_example_is_what_the_server_answers() {
     let (lb, _held) = example();
-    let s = Served::with(vec![("web".into(), lb)], |state| state.entry("web").geo(|| Some(detector())));
+    let s = Served::with(vec![("web".into(), lb)], |state| {
+        state.entry("web").geo(|| Some(detector())).splits(Checkout::new())
+    });
     let written = std::fs::read_to_string(page()).unwrap();
     let (mut right, mut asked) = (String::new(), 0);
     let mut lines = written.lines();

@@ -6,5 +6,6 @@ mod documented;
 mod exposition;
 mod metrics;
 mod sessions;
+mod splits;
 mod steer;
 mod support;

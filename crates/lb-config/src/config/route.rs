@@ -53,6 +53,8 @@ pub struct Route {
 pub enum RouteAction {
     /// To the pool of this name.
     Pool(String),
+    /// To a target of the split of this name.
+    Split(String),
     /// Nowhere: the client is sent elsewhere.
     Redirect {
         /// 301, 302, 303, 307 or 308.

@@ -35,7 +35,7 @@ pub(super) fn mirror(r: &Reader<'_>, action: Option<&RouteAction>, config: &Conf
             |near| format!("did you mean \"{near}\"?"),
         );
         field.error(format!("`pool`: there is no pool \"{shown}\"")).help(help);
-    } else if matches!(action, Some(RouteAction::Pool(own)) if own == name) {
+    } else if action.is_some_and(|action| super::route::pools(action, config).contains(&name)) {
         let message =
             format!("`pool` \"{shown}\" is the route's own: its backends would get each request twice");
         field.error(message).help("mirror to another pool");

@@ -28,6 +28,7 @@ mod response;
 mod retry;
 mod route;
 mod session;
+mod split;
 mod store;
 mod tree;
 
@@ -105,7 +106,7 @@ pub(crate) fn config(root: &Node, sink: &Sink<'_>, secrets: &Secrets<'_>) -> Opt
     config.error_pages = gate::error_pages(&r.field("error_pages"), secrets);
     set(&mut config.debug_headers, r.field("debug_headers").boolean());
     set(&mut config.forwarded, r.field("forwarded").boolean());
-    config.request_id = gate::request_id(&r.field("request_id"), r.mentions("routes"));
+    config.request_id = gate::request_id(&r.field("request_id"), r.field("routes").is_present());
     let (says_why, nobody) = (r.field("debug_headers"), config.trusted_proxies.is_empty());
     if config.debug_headers && nobody && r.field("trusted_proxies").len().unwrap_or_default() == 0 {
         let message = "`debug_headers` does nothing without `trusted_proxies`: nobody is trusted";
@@ -145,7 +146,11 @@ fn pools(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config: &mut Config
         check_name("pool", name, pool, sink);
         config.pools.insert((*name).to_owned(), pool::pool(name, pool, known));
     }
+    let splits = split::splits(r, sink, config);
     let routed = route::routes(r, sink, known, config);
+    if routed != tree::Routed::Wrong {
+        split::unused(&splits, config, sink);
+    }
     config.entry = tree::entry(&named, config, routed, sink);
 }
 

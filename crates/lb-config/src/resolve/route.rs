@@ -63,10 +63,23 @@ pub(super) fn routes(r: &Reader<'_>, sink: &Sink<'_>, known: &Known<'_>, config:
     }
     together(sink, &places, config);
     let is_known = |r: &Route| {
-        !matches!(&r.action, RouteAction::Pool(p) if !config.pools.contains_key(p))
+        pools(&r.action, config).iter().all(|p| config.pools.contains_key(*p))
             && r.mirror.as_ref().is_none_or(|m| config.pools.contains_key(&m.pool))
     };
     if config.routes.iter().all(is_known) { Routed::Known } else { Routed::Wrong }
+}
+
+/// The pools that a route leads to, right or wrong.
+pub(super) fn pools<'a>(action: &'a RouteAction, config: &'a Config) -> Vec<&'a str> {
+    match action {
+        RouteAction::Pool(pool) => vec![pool],
+        // One that is not there leads nowhere that is known.
+        RouteAction::Split(split) => match config.splits.get(split) {
+            Some(split) => split.targets.iter().map(|(pool, _)| &**pool).collect(),
+            None => vec![""],
+        },
+        _ => vec![],
+    }
 }
 
 /// What holds of all of them: bounds, and routes that get nothing.
@@ -104,7 +117,7 @@ fn route(r: &Reader<'_>, place: usize, known: &Known<'_>, config: &Config) -> Op
     let conditions = conditions(r);
     let parameters = parameters(r, &conditions);
     let action = action(r, &parameters, config);
-    if action.is_some() && !matches!(action, Some(RouteAction::Pool(_))) {
+    if action.is_some() && !matches!(action, Some(RouteAction::Pool(_) | RouteAction::Split(_))) {
         let of_pools = [
             "rewrite",
             "headers",
@@ -290,10 +303,10 @@ fn brief(must: &str) -> String {
 }
 
 fn action(r: &Reader<'_>, parameters: &[Box<str>], config: &Config) -> Option<RouteAction> {
-    let [pool, redirect, respond] = ["pool", "redirect", "respond"].map(|name| r.field(name));
-    let given = [&pool, &redirect, &respond].into_iter().filter(|f| f.is_present()).count();
-    if given != 1 && !r.mentions("split") {
-        let message = "a route must have one of `pool`, `redirect` and `respond`";
+    let [pool, split, redirect, respond] = ["pool", "split", "redirect", "respond"].map(|name| r.field(name));
+    let given = [&pool, &split, &redirect, &respond].into_iter().filter(|f| f.is_present()).count();
+    if given != 1 {
+        let message = "a route must have one of `pool`, `split`, `redirect` and `respond`";
         r.sink.error(r.span, message).help("add pool = \"NAME\", a pool under `pools`");
         return None;
     }
@@ -307,6 +320,17 @@ fn action(r: &Reader<'_>, parameters: &[Box<str>], config: &Config) -> Option<Ro
             pool.error(format!("`pool`: there is no pool \"{}\"", shorten(name))).help(help);
         }
         return Some(RouteAction::Pool(name.to_owned()));
+    }
+    if let Some(name) = split.text() {
+        if !config.splits.contains_key(name) {
+            let near = schema::nearest(name, config.splits.keys().map(String::as_str));
+            let help = near.map_or_else(
+                || format!("add [splits.{}] with its targets", shorten(name)),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            split.error(format!("`split`: there is no split \"{}\"", shorten(name))).help(help);
+        }
+        return Some(RouteAction::Split(name.to_owned()));
     }
     if let Some(t) = redirect.table() {
         let status = t.field("status");
@@ -399,16 +423,24 @@ fn changes(r: &Reader<'_>, direction: &str, parameters: &[Box<str>]) -> HeaderCh
 
 fn priority(field: &Field<'_>, action: &RouteAction, config: &Config) -> Option<String> {
     let level = field.text()?;
-    let RouteAction::Pool(name) = action else { return None };
-    let pool = config.pools.get(name)?;
-    let Some(queuing) = &pool.queuing else {
-        let message = format!("`priority` does nothing: pool `{}` has no `queuing`", shorten(name));
-        field.error(message).help("add queuing = {} to the pool");
-        return None;
-    };
-    if queuing.settings.level_named(level).is_none() {
-        field.not_a_choice(level, queuing.settings.levels.iter().map(|l| &*l.name));
-        return None;
+    let mut first = None;
+    for name in pools(action, config) {
+        let pool = config.pools.get(name)?;
+        let Some(queuing) = &pool.queuing else {
+            let message = format!("`priority` does nothing: pool `{}` has no `queuing`", shorten(name));
+            field.error(message).help("add queuing = {} to the pool");
+            return None;
+        };
+        let Some(at) = queuing.settings.level_named(level) else {
+            field.not_a_choice(level, queuing.settings.levels.iter().map(|l| &*l.name));
+            return None;
+        };
+        if *first.get_or_insert(at) != at {
+            let message =
+                "`priority` must be the same level in each pool of the split, counted from the highest";
+            field.error(message);
+            return None;
+        }
     }
-    Some(level.to_owned())
+    first.map(|_| level.to_owned())
 }

@@ -80,14 +80,17 @@ fn unreached(
     config: &Config,
     sink: &Sink<'_>,
 ) {
-    let pool = |r: &'_ Route| match &r.action {
-        RouteAction::Pool(pool) => Some(pool.clone()),
-        _ => None,
+    let pools = |r: &'_ Route| match &r.action {
+        RouteAction::Pool(pool) => vec![pool.clone()],
+        RouteAction::Split(split) => {
+            let targets = config.splits.get(split).map(|s| &s.targets[..]).unwrap_or_default();
+            targets.iter().map(|(pool, _)| pool.clone()).collect()
+        }
+        _ => vec![],
     };
     let mirrored = |r: &'_ Route| r.mirror.as_ref().map(|m| m.pool.clone());
     let routes = config.routes.iter();
-    let led_to: HashSet<String> =
-        routes.clone().filter_map(pool).chain(routes.filter_map(mirrored)).collect();
+    let led_to: HashSet<String> = routes.clone().flat_map(pools).chain(routes.filter_map(mirrored)).collect();
     for (name, r) in named.iter().filter(|(name, _)| !is_below(name) && !led_to.contains(*name)) {
         let message = format!("no request comes to pool `{}`: no route leads to it", shorten(name));
         sink.error(r.span, message).help("remove it, or add a route with it");

@@ -21,6 +21,7 @@ mod response;
 mod retry;
 mod route;
 mod session;
+mod split;
 mod store;
 mod top;
 

@@ -11,9 +11,9 @@ use super::{Key, Kind, Section};
 
 pub(super) static ROUTE: Section = Section {
     path: "routes",
-    doc: "Each `[[routes]]` has conditions, all of which must hold, and says where requests go: to a `pool`, or nowhere (`redirect`, `respond`). \
+    doc: "Each `[[routes]]` has conditions, all of which must hold, and says where requests go: to a `pool`, to one of a `split`'s, or nowhere (`redirect`, `respond`). \
           **The first that fits takes the request**; what fits none is answered 404. The path is brought into one spelling first, and that is \
-          what backends get: see [routing](routing.md) and the [gateway](gateway.md). What follows `respond` up to `retry_policy` is for routes to a pool. \
+          what backends get: see [routing](routing.md) and the [gateway](gateway.md). What follows `respond` up to `retry_policy` is for routes to pools. \
           When absent: there is one pool, which takes everything.",
     keys: &[
         Key::built(
@@ -80,9 +80,16 @@ pub(super) static ROUTE: Section = Section {
         Key::built(
             "pool",
             "a name under `pools`",
-            Text("one of `pool`, `redirect` and `respond` is required"),
+            Text("one of `pool`, `split`, `redirect` and `respond` is required"),
             change(POOL, "pool = \"other\""),
             "Requests go there.",
+        ),
+        Key::built(
+            "split",
+            "a name under `splits`",
+            NONE,
+            change(POOL, "split = \"main\""),
+            "Requests go to one of its pools, by [percent](rollouts.md).",
         ),
         Key::section("redirect", Kind::Table(&REDIRECT), NONE, "The client is sent elsewhere."),
         Key::section("respond", Kind::Table(&RESPOND), NONE, "The client gets this answer."),
@@ -107,7 +114,7 @@ pub(super) static ROUTE: Section = Section {
         ),
         Key::built(
             "priority",
-            "one of the `priority_levels` of the pool's `queuing`",
+            "one of the `priority_levels` of the pool's `queuing`; of each pool's with `split`",
             Text("the pool's usual one"),
             change(POOL, "pool = \"main\"\npriority = \"high\""),
             "The level of its requests, where no trusted proxy names another.",
@@ -139,7 +146,6 @@ pub(super) static ROUTE: Section = Section {
             NONE,
             "A copy of requests that are safe goes to another pool, too.",
         ),
-        Key::planned("split", ROUTING),
         Key::section(
             "retry_policy",
             Kind::Table(&ROUTE_RETRY),

@@ -6,6 +6,7 @@ use super::geo::GEO;
 use super::pool::POOL;
 use super::proof::*;
 use super::route::ROUTE;
+use super::split::SPLIT;
 use super::store::STORE;
 use super::{Key, Kind, Section};
 
@@ -19,13 +20,19 @@ pub static ROOT: Section = Section {
             "pools",
             Kind::Named(&POOL),
             Required,
-            "The backends, in pools with a name each. Each must be reached: by a route, or as the region of one that is; without routes there is one.",
+            "The backends, in pools with a name each. Each must be reached: by a route, by a split, or as the region of one that is; without routes there is one.",
         ),
         Key::section(
             "routes",
             Kind::List(&ROUTE),
             Text("one pool takes everything"),
             "Which pool a request goes to.",
+        ),
+        Key::section(
+            "splits",
+            Kind::Named(&SPLIT),
+            NONE,
+            "Traffic that is divided between pools, for routes to name.",
         ),
         Key::section("stores", Kind::Named(&STORE), NONE, "Where state is shared, for `storage` to name."),
         Key::section("geo", Kind::Table(&GEO), Text("as below"), "How clients' places are found."),
@@ -96,7 +103,6 @@ pub static ROOT: Section = Section {
             Text("`info`, as text"),
             "The program's own log, on standard error.",
         ),
-        Key::planned("splits", ROUTING),
         Key::planned("access_log", VIEW),
         Key::planned("alerts", VIEW),
         Key::planned("include", CONTROL),

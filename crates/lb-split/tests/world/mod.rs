@@ -87,6 +87,7 @@ pub(crate) fn run(world: &World, settings: &RolloutSettings, seed: u64) -> Run {
 fn serve(rng: &mut Rng, side: &mut Window, total: f64, failing: f64, slow: f64) {
     let requests = total as u64 - side.requests;
     side.requests += requests;
+    side.timed += requests;
     side.errors += binomial(rng, requests, failing);
     side.slow += binomial(rng, requests, slow);
 }
