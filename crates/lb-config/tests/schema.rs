@@ -59,8 +59,6 @@ split = "main"
 [splits.main]
 targets = [{ pool = "main", percent = 90 }, { pool = "other", percent = 10 }]
 rollout = { steps = [{ percent = 5, duration = "1m" }, { percent = 50, duration = "1m" }] }
-[pools.third]
-backends = [{ url = "http://127.0.0.1:9001" }]
 [pools.main]
 queuing = {}
 backends = [{ url = "http://127.0.0.1:9001" }]
