@@ -26,7 +26,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lb-split", &["lb-types"]),
     (
         "lb-balancer",
-        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-geo", "lb-session", "lb-admission"],
+        &[
+            "lb-types",
+            "lb-core",
+            "lb-health",
+            "lb-breaker",
+            "lb-geo",
+            "lb-session",
+            "lb-admission",
+            "lb-autoscale",
+        ],
     ),
     (
         "lb-config",

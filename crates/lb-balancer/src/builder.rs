@@ -50,7 +50,14 @@ pub struct LoadBalancerBuilder {
     places: crate::geo::Places,
     #[cfg(feature = "admission")]
     admission: crate::door::Settings,
+    #[cfg(feature = "autoscale")]
+    scaling: Option<Scaled>,
 }
+
+/// How many, who does it, and what comes of it.
+#[cfg(feature = "autoscale")]
+type Scaled =
+    (crate::autoscale::ScaleSettings, Arc<dyn lb_autoscale::Driver>, crate::autoscale::InstanceTemplate);
 
 impl Default for LoadBalancerBuilder {
     fn default() -> Self {
@@ -84,6 +91,8 @@ impl Default for LoadBalancerBuilder {
             places: crate::geo::Places::default(),
             #[cfg(feature = "admission")]
             admission: Default::default(),
+            #[cfg(feature = "autoscale")]
+            scaling: None,
         }
     }
 }
@@ -202,6 +211,19 @@ impl LoadBalancerBuilder {
         self
     }
 
+    /// As many backends as the load needs, once the balancer is [started](LoadBalancer::start): `driver` makes instances, and each that is ready becomes a
+    /// backend by `template`. Then there need be no other backends. A [shutdown](crate::Running::shutdown) stops the driver's instances, for good.
+    #[cfg(feature = "autoscale")]
+    pub fn auto_scaler(
+        mut self,
+        settings: crate::autoscale::ScaleSettings,
+        driver: Arc<dyn lb_autoscale::Driver>,
+        template: crate::autoscale::InstanceTemplate,
+    ) -> Self {
+        self.scaling = Some((settings, driver, template));
+        self
+    }
+
     /// What says where clients are. Regions need it.
     #[cfg(feature = "geo")]
     pub fn geo_detector(mut self, detector: lb_geo::GeoDetector) -> Self {
@@ -280,6 +302,8 @@ impl LoadBalancerBuilder {
         let finds = !self.sources.is_empty();
         #[cfg(not(feature = "runtime"))]
         let finds = false;
+        #[cfg(feature = "autoscale")]
+        let finds = finds || self.scaling.is_some();
         if self.backends.is_empty() && !finds {
             return Err(BuildError::NoBackends { pool: pool_name() });
         }
@@ -317,6 +341,13 @@ impl LoadBalancerBuilder {
             .map_err(|error| BuildError::Faults { pool: pool_name(), error })?;
         #[cfg(feature = "admission")]
         let admission = std::mem::take(&mut self.admission).build(&self.name, &clock)?;
+        #[cfg(feature = "autoscale")]
+        let scaling = self.scaling.take().map(|(settings, driver, template)| {
+            crate::autoscale::Scaling::new(settings, driver, template, admission.queue.is_some())
+                .map_err(|error| BuildError::Autoscale { pool: pool_name(), error })
+        });
+        #[cfg(feature = "autoscale")]
+        let scaling = scaling.transpose()?.map(Box::new);
         #[cfg(feature = "faults")]
         let guards = faults.guards();
         #[cfg(not(feature = "faults"))]
@@ -351,6 +382,8 @@ impl LoadBalancerBuilder {
             agents,
             #[cfg(feature = "admission")]
             admission,
+            #[cfg(feature = "autoscale")]
+            scaling,
             #[cfg(feature = "sessions")]
             sessions,
             #[cfg(feature = "cache")]
@@ -407,6 +440,8 @@ impl LoadBalancerBuilder {
             (self.admission.queuing.is_some(), "a queue"),
             (self.admission.adaptive_concurrency.is_some(), "adaptive concurrency"),
         ]);
+        #[cfg(feature = "autoscale")]
+        let has = has.chain([(self.scaling.is_some(), "auto-scaling")]);
         let mut has = has;
         has.find(|(it_has, _)| *it_has).map(|(_, what)| what)
     }
