@@ -48,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-store",
             "lb-session",
             "lb-admission",
+            "lb-autoscale",
             "lb-route",
         ],
     ),
@@ -64,7 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-balancer",
         ],
     ),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-balancer"]),
+    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-autoscale", "lb-balancer"]),
     (
         "edge-lb",
         &[

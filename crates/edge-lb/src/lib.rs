@@ -57,6 +57,8 @@ mod server;
 pub use lb_admin as admin;
 #[cfg(feature = "admission")]
 pub use lb_admission as admission;
+#[cfg(feature = "autoscale")]
+pub use lb_autoscale as autoscale;
 pub use lb_balancer as balancer;
 pub use lb_balancer::core;
 #[cfg(feature = "breaker")]
@@ -80,6 +82,8 @@ pub use lb_balancer::{AdmissionError, Priority};
 pub use lb_balancer::{
     Algorithm, BuildError, Lease, LoadBalancer, LoadBalancerBuilder, PoolSettings, SelectError, SelectOptions,
 };
+#[cfg(feature = "autoscale")]
+pub use lb_balancer::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 #[cfg(feature = "faults")]
 pub use lb_balancer::{BreakerSettings, CircuitBreaker, CircuitBreakers, FaultEvent, OutlierDetection};
 pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome, RequestInfo};
@@ -120,6 +124,7 @@ pub fn features() -> Vec<&'static str> {
     let all = [
         ("admin", cfg!(feature = "admin")),
         ("admission", cfg!(feature = "admission")),
+        ("autoscale", cfg!(feature = "autoscale")),
         ("breaker", cfg!(feature = "breaker")),
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),

@@ -50,6 +50,7 @@
 //! ```
 
 mod api;
+mod autoscale;
 mod error;
 mod faults;
 mod geo;

@@ -53,13 +53,13 @@ token = "env:T"
 [splits.a]
 targets = []
 [pools.web]
-autoscale = {}
+tls = {}
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:6:1: error: key `token` is not built yet (planned: control at run time)
 f:7:2: error: key `splits` is not built yet (planned: routes and traffic shaping)
-f:10:1: error: key `autoscale` is not built yet (planned: auto-scaling)
+f:10:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:11:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );

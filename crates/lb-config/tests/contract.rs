@@ -42,8 +42,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
         "first_byte",
         "split",
         "splits",
-        "autoscale",
-        "instance_template",
     ];
     assert_eq!(refused, wanted);
 }

@@ -6,6 +6,7 @@
 mod admission;
 mod agent;
 mod algorithm;
+mod autoscale;
 mod backend;
 mod breaker;
 mod caching;
@@ -190,4 +191,9 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 /// Sets a duration of at least a nanosecond where the file says a valid one.
 fn set_duration(slot: &mut Duration, r: &Reader<'_>, name: &str) {
     set(slot, r.field(name).duration());
+}
+
+/// Sets a duration where the file says one within the range.
+fn set_duration_within(slot: &mut Duration, r: &Reader<'_>, name: &str, range: std::ops::RangeInclusive<Duration>) {
+    set(slot, r.field(name).duration_within(range));
 }

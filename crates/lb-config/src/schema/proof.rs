@@ -5,7 +5,6 @@ use super::Proof::{self, Changes};
 
 // The capabilities that bring what is planned.
 pub(super) const ROUTING: &str = "routes and traffic shaping";
-pub(super) const SCALING: &str = "auto-scaling";
 pub(super) const TLS: &str = "TLS and further protocols";
 pub(super) const CONTROL: &str = "control at run time";
 pub(super) const VIEW: &str = "access log and alerts";
