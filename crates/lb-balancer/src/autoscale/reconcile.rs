@@ -73,6 +73,7 @@ pub(crate) fn reconcile(
     let mut plan = Plan::default();
     let of = |id: &BackendId| instances.iter().find(|i| i.id == *id);
     leaving.retain(|id, _| of(id).is_some_and(lives));
+    let mut there = backends.clone();
     for (id, at) in backends {
         match of(id) {
             // A drained one is out of the pool already, or is taken out by who drained it.
@@ -80,6 +81,7 @@ pub(crate) fn reconcile(
             Some(i) if i.stage == Stage::Ready && !leaving.contains_key(id) => plan.steps.push(Step::Move(id.clone())),
             _ => {
                 plan.steps.push(Step::Remove(id.clone()));
+                there.remove(id);
                 // Nothing is left to be drained.
                 leaving.entry(id.clone()).and_modify(|how| *how = Leaving::Drained);
             }
@@ -87,6 +89,7 @@ pub(crate) fn reconcile(
     }
     let ready = |i: &&Driven| i.stage == Stage::Ready && !backends.contains_key(&i.id);
     plan.steps.extend(active(instances, leaving).filter(ready).map(|i| Step::Add(i.id.clone())));
+    let backends = &there;
     if let Some(desired) = desired {
         let there = active(instances, leaving).count();
         let desired = desired as usize;
