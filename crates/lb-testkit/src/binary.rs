@@ -218,7 +218,7 @@ impl EdgeLb {
     /// # Panics
     /// When it cannot be built.
     pub fn program() -> &'static Path {
-        binary()
+        crate::build::binary()
     }
 
     /// Ends it at once, as a crash would (SIGKILL).

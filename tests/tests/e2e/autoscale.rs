@@ -25,7 +25,7 @@ fn driver(origin: &Backend, mark: &str, more: &str) -> String {
 
 /// Answers after a while.
 fn slow(id: &str, time: Duration) -> Backend {
-    Backend::with(id, move |_| Reply::ok("done").after(Step::Sleep(time)))
+    Backend::with(id, move |_| Reply::ok("done").after(Step::Pause(time)))
 }
 
 fn status(lb: &EdgeLb) -> Value {
@@ -189,7 +189,7 @@ fn a_killed_proxy_leaves_nobody_or_finds_them_again() {
 #[test]
 fn a_webhook_that_does_not_answer_is_told_of_and_harms_nobody() {
     let fixed = Backend::start("fixed");
-    let deaf = Backend::with("deaf", |_| Reply::ok("late").after(Step::Sleep(Duration::from_secs(30))));
+    let deaf = Backend::with("deaf", |_| Reply::ok("late").after(Step::Pause(Duration::from_secs(30))));
     let folder = folder_of_its_own();
     let found = folder.path().join("found.json");
     std::fs::write(&found, "{\"backends\": []}").unwrap();
