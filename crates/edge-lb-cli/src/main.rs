@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Backend(command) => remote::backend(&command),
         Command::Sessions(command) => remote::sessions(&command),
         Command::Geo(args) => geo::geo(args),
+        Command::DemoInstance { address } => demo::elastic::instance(address),
         Command::Completions { shell } => completions(shell),
     };
     match done {
