@@ -65,7 +65,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-balancer",
         ],
     ),
-    ("lb-admin", &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-autoscale", "lb-balancer"]),
+    (
+        "lb-admin",
+        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-autoscale", "lb-balancer"],
+    ),
     (
         "edge-lb",
         &[
@@ -77,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-store",
             "lb-session",
             "lb-admission",
+            "lb-autoscale",
             "lb-route",
             "lb-balancer",
             "lb-config",

@@ -44,7 +44,6 @@ pub(crate) enum Command {
     /// One instance of `demo --autoscale`
     #[command(hide = true)]
     DemoInstance {
-        /// Where it serves
         address: SocketAddr,
     },
     /// Print a completion script for a shell

@@ -82,10 +82,10 @@ pub use lb_balancer::{AdmissionError, Priority};
 pub use lb_balancer::{
     Algorithm, BuildError, Lease, LoadBalancer, LoadBalancerBuilder, PoolSettings, SelectError, SelectOptions,
 };
-#[cfg(feature = "autoscale")]
-pub use lb_balancer::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 #[cfg(feature = "faults")]
 pub use lb_balancer::{BreakerSettings, CircuitBreaker, CircuitBreakers, FaultEvent, OutlierDetection};
+#[cfg(feature = "autoscale")]
+pub use lb_balancer::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome, RequestInfo};
 #[cfg(feature = "server")]
 pub use server::{AssembleError, Assembled, Report, Running, assemble};

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use lb_autoscale::{Action, AutoScale, Decision, Driven, Metrics, Mode, Stage};
-use lb_balancer::autoscale::{KeptEvent, ScaleStatus};
 use lb_balancer::LoadBalancer;
+use lb_balancer::autoscale::{KeptEvent, ScaleStatus};
 use lb_types::BackendId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,7 +139,8 @@ impl From<ScaleStatus> for PoolView {
 
 /// Every pool that is scaled.
 pub(crate) async fn list(State(state): Shared) -> Response {
-    let each = state.pools.iter().filter_map(|(name, lb)| Some((name.clone(), lb.autoscale_status()?.into())));
+    let each =
+        state.pools.iter().filter_map(|(name, lb)| Some((name.clone(), lb.autoscale_status()?.into())));
     ok(&Pools { pools: each.collect() })
 }
 

@@ -46,5 +46,5 @@ pub use driver::{
 pub use lb_types::{Nanos, SettingsError};
 pub use settings::{AutoScale, Metric, Mode, Quantile, Target};
 pub use signals::metrics::{Instance, Metrics, Phase, Usage};
-pub use template::InstanceTemplate;
 pub use signals::traffic::{Quantiles, Traffic, TrafficReading};
+pub use template::InstanceTemplate;

@@ -42,7 +42,9 @@ impl InstanceTemplate {
         let wrong = |must: String| Err(SettingsError::new("url", &self.url, must));
         let mut rest = self.url.as_str();
         while let Some((_, after)) = rest.split_once('{') {
-            let Some((name, next)) = after.split_once('}') else { return wrong("has { without }".to_owned()) };
+            let Some((name, next)) = after.split_once('}') else {
+                return wrong("has { without }".to_owned());
+            };
             if !PLACES.iter().any(|place| place[1..place.len() - 1] == *name) {
                 return wrong(format!("{{{name}}} is none of {}", PLACES.join(" ")));
             }
@@ -75,8 +77,8 @@ impl InstanceTemplate {
     /// # Errors
     /// What is filled in makes no URL.
     pub fn backend(&self, instance: &Driven) -> Result<Backend, String> {
-        let mut backend =
-            Backend::new(instance.id.clone(), self.url_of(&instance.id, instance.address)?).weight(self.weight);
+        let mut backend = Backend::new(instance.id.clone(), self.url_of(&instance.id, instance.address)?)
+            .weight(self.weight);
         backend.max_connections = self.max_connections;
         backend.metadata.clone_from(&self.metadata);
         Ok(backend)
@@ -91,8 +93,14 @@ mod tests {
     fn a_url_for_each() {
         let at = |text: &str| text.parse().unwrap();
         let url = |template: &str, address| InstanceTemplate::new(template).url_of(&"web-3".into(), address);
-        assert_eq!(url("http://127.0.0.1:{port}", at("127.0.0.1:81")).unwrap().to_string(), "http://127.0.0.1:81");
-        assert_eq!(url("http://{host}:{port}/{id}", at("[::1]:81")).unwrap().to_string(), "http://[::1]:81/web-3");
+        assert_eq!(
+            url("http://127.0.0.1:{port}", at("127.0.0.1:81")).unwrap().to_string(),
+            "http://127.0.0.1:81"
+        );
+        assert_eq!(
+            url("http://{host}:{port}/{id}", at("[::1]:81")).unwrap().to_string(),
+            "http://[::1]:81/web-3"
+        );
     }
 
     #[test]

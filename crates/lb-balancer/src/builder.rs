@@ -51,13 +51,8 @@ pub struct LoadBalancerBuilder {
     #[cfg(feature = "admission")]
     admission: crate::door::Settings,
     #[cfg(feature = "autoscale")]
-    scaling: Option<Scaled>,
+    pub(crate) scaling: Option<crate::autoscale::Scaled>,
 }
-
-/// How many, who does it, and what comes of it.
-#[cfg(feature = "autoscale")]
-type Scaled =
-    (crate::autoscale::ScaleSettings, Arc<dyn lb_autoscale::Driver>, crate::autoscale::InstanceTemplate);
 
 impl Default for LoadBalancerBuilder {
     fn default() -> Self {
@@ -211,19 +206,6 @@ impl LoadBalancerBuilder {
         self
     }
 
-    /// As many backends as the load needs, once the balancer is [started](LoadBalancer::start): `driver` makes instances, and each that is ready becomes a
-    /// backend by `template`. Then there need be no other backends. A [shutdown](crate::Running::shutdown) stops the driver's instances, for good.
-    #[cfg(feature = "autoscale")]
-    pub fn auto_scaler(
-        mut self,
-        settings: crate::autoscale::ScaleSettings,
-        driver: Arc<dyn lb_autoscale::Driver>,
-        template: crate::autoscale::InstanceTemplate,
-    ) -> Self {
-        self.scaling = Some((settings, driver, template));
-        self
-    }
-
     /// What says where clients are. Regions need it.
     #[cfg(feature = "geo")]
     pub fn geo_detector(mut self, detector: lb_geo::GeoDetector) -> Self {
@@ -342,12 +324,7 @@ impl LoadBalancerBuilder {
         #[cfg(feature = "admission")]
         let admission = std::mem::take(&mut self.admission).build(&self.name, &clock)?;
         #[cfg(feature = "autoscale")]
-        let scaling = self.scaling.take().map(|(settings, driver, template)| {
-            crate::autoscale::Scaling::new(settings, driver, template, admission.queue.is_some())
-                .map_err(|error| BuildError::Autoscale { pool: pool_name(), error })
-        });
-        #[cfg(feature = "autoscale")]
-        let scaling = scaling.transpose()?.map(Box::new);
+        let scaling = crate::autoscale::scaling(self.scaling.take(), &self.name, &admission)?;
         #[cfg(feature = "faults")]
         let guards = faults.guards();
         #[cfg(not(feature = "faults"))]

@@ -48,9 +48,9 @@ mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, Affinity, Autoscale, Caching, CircuitBreaker, ClientIpHeader, Config, ConnectionPooling, Discovery,
-    DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, HeaderChanges, Hedge, Limiting, Listener, Log,
-    LogFormat, LogLevel, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RetryOn,
+    Admin, Affinity, Autoscale, Caching, CircuitBreaker, ClientIpHeader, Config, ConnectionPooling,
+    Discovery, DnsRecord, Geo, GeoCache, GeoDatabase, GeoRegion, HeaderChanges, Hedge, Limiting, Listener,
+    Log, LogFormat, LogLevel, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RetryOn,
     RetryPolicy, Route, RouteAction, ScaleDriver, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};

@@ -81,7 +81,9 @@ fn with(section: &Section, keys: &str) -> String {
         path if path.starts_with("pools.NAME.regional_balancers") => GEO_AWARE,
         path if path.starts_with("routes") => ROUTED,
         path if path.starts_with("pools.NAME.geo") => GEO_BASED,
-        path if path.starts_with("pools.NAME.autoscale") || path.starts_with("pools.NAME.instance_template") => {
+        path if path.starts_with("pools.NAME.autoscale")
+            || path.starts_with("pools.NAME.instance_template") =>
+        {
             SCALED
         }
         _ if keys.contains("geo-aware") => GEO_AWARE,

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Windows as short as they may be; half of a window has to be known.
-const QUICK: &str = "metrics_window = \"2s\", cooldown_period = \"1s\", known_percent = 40, drain_grace = \"5s\"";
+const QUICK: &str =
+    "metrics_window = \"2s\", cooldown_period = \"1s\", known_percent = 40, drain_grace = \"5s\"";
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -138,7 +139,9 @@ fn a_command_that_fails_is_given_up_and_harms_nobody() {
                 retry = { tries = 2, first = \"10ms\" }, rest = \"1m\" } }";
     let lb = Setup::new([&fixed]).pool(pool).admin().start();
     eventually(SOON, "it is given up", || happened(&lb, "gave-up") >= 1);
-    eventually(SOON, "and the driver rests", || metric(&lb, "edge_lb_autoscale_driver_errors_total", &[]) >= 1.0);
+    eventually(SOON, "and the driver rests", || {
+        metric(&lb, "edge_lb_autoscale_driver_errors_total", &[]) >= 1.0
+    });
     let events = status(&lb)["events"].to_string();
     assert!(events.contains("exit status: 3") && events.contains("no new one for another"), "{events}");
     assert!(happened(&lb, "crashed") <= 2, "{events}");
@@ -147,9 +150,8 @@ fn a_command_that_fails_is_given_up_and_harms_nobody() {
 
 #[test]
 fn an_instance_that_stays_ill_is_replaced() {
-    let origin = Backend::with("origin", |r| {
-        Reply::status(if r.head.target == "/health" { 500 } else { 200 })
-    });
+    let origin =
+        Backend::with("origin", |r| Reply::status(if r.head.target == "/health" { 500 } else { 200 }));
     let more = format!(
         "health_check = {{ path = \"/health\", interval = \"200ms\", unhealthy_threshold = 1 }}\nautoscale = {{ min_instances = 1, \
          replace_unhealthy_after = \"1s\", drain_grace = \"0s\", {} }}",
@@ -209,6 +211,21 @@ fn a_webhook_that_does_not_answer_is_told_of_and_harms_nobody() {
     client.set_host(&lb.admin().to_string());
     let answer = client.request("POST", "/api/v1/autoscale/main", &[], b"{\"dry_run\": true}").unwrap();
     assert!(answer.status() == 200 && answer.text().contains("\"dry_run\": true"), "{}", answer.text());
+}
+
+#[test]
+fn the_demo_goes_up_and_down_and_loses_nothing() {
+    let said = EdgeLb::command(&["demo", "--autoscale", "--seconds", "20"], ms(60_000));
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    for words in [
+        "somebody kills elastic-",
+        "crashed: signal: 9",
+        "2 → 6 → 2 instances",
+        "; 0 left behind",
+        " 0 lost;",
+    ] {
+        assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
+    }
 }
 
 fn folder_of_its_own() -> tempfile::TempDir {

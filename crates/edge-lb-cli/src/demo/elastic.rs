@@ -95,8 +95,16 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         let _ = told.send((event.kind(), event.to_string()));
     });
     let total = Duration::from_secs(args.seconds.unwrap_or(36));
-    let mut show = Show { style: Style::for_stream(&std::io::stdout()), start: Instant::now(), peak: 0, least: u32::MAX };
-    show.say(&format!("edge-lb demo --autoscale   http://{address}   2 to {MAX} processes, {} requests each at once\n", BASE))?;
+    let mut show = Show {
+        style: Style::for_stream(&std::io::stdout()),
+        start: Instant::now(),
+        peak: 0,
+        least: u32::MAX,
+    };
+    show.say(&format!(
+        "edge-lb demo --autoscale   http://{address}   2 to {MAX} processes, {} requests each at once\n",
+        BASE
+    ))?;
     let ready = async {
         while !lb.autoscale_status().is_some_and(|s| ready(&s) >= 2) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -128,7 +136,8 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         }
         if part >= 0.4 && killed.is_none() {
             let victim = lb.autoscale_status().and_then(|s| s.instances).unwrap_or_default();
-            let victim = victim.iter().find(|i| i.stage == Stage::Ready).and_then(|i| Some((i.id.clone(), i.pid?)));
+            let victim =
+                victim.iter().find(|i| i.stage == Stage::Ready).and_then(|i| Some((i.id.clone(), i.pid?)));
             if let Some((id, pid)) = victim {
                 show.note(&format!("somebody kills {id} (process {pid})"))?;
                 let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
@@ -139,7 +148,7 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         }
         if part >= 0.55 && clients_now > BASE {
             ebb.send_replace(true);
-            clients_now = BASE / 2;
+            clients_now = BASE;
             show.note("most of the clients leave")?;
         }
         show.chart(&lb, clients_now)?;
@@ -153,8 +162,8 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         }
     });
     let _ = ended.await;
-    let status = lb.autoscale_status();
     proxy.shutdown().await;
+    let status = lb.autoscale_status();
     show.summary(&tally, status, interrupted)?;
     if tally.lost_count() > 0 { Err(Failure::Said(1)) } else { Ok(()) }
 }
@@ -188,7 +197,17 @@ impl Show {
 
     /// What a reader wants to know of; the steps between are left out.
     fn event(&self, kind: &str, text: &str) -> Result<(), Failure> {
-        if !matches!(kind, "scale-up" | "scale-down" | "crashed" | "joined" | "left" | "gave-up" | "driver-error" | "replaced") {
+        if !matches!(
+            kind,
+            "scale-up"
+                | "scale-down"
+                | "crashed"
+                | "joined"
+                | "left"
+                | "gave-up"
+                | "driver-error"
+                | "replaced"
+        ) {
             return Ok(());
         }
         self.say(&format!("{:5.1} s  {text}", self.at()))
@@ -196,10 +215,11 @@ impl Show {
 
     fn chart(&mut self, lb: &LoadBalancer, clients: usize) -> Result<(), Failure> {
         let Some(status) = lb.autoscale_status() else { return Ok(()) };
-        let (there, metrics) = (ready(&status), status.decision.map(|d| d.inputs.metrics));
+        let (there, metrics) = (ready(&status), status.decision.as_ref().map(|d| d.inputs.metrics));
         self.peak = self.peak.max(there);
         self.least = if there == self.peak { there } else { self.least.min(there) };
-        let marks = "●".repeat(there as usize) + &"○".repeat(status.starting as usize);
+        let marks = "●".repeat(there as usize)
+            + &"○".repeat(status.instances.as_ref().map_or(0, Vec::len).saturating_sub(there as usize));
         let metrics = metrics.unwrap_or_default();
         let rate = metrics.requests_per_second.unwrap_or(0.0);
         let line = format!(
@@ -214,16 +234,18 @@ impl Show {
 
     fn summary(&self, tally: &Tally, status: Option<ScaleStatus>, interrupted: bool) -> Result<(), Failure> {
         let (answered, lost) = (tally.responses(0), tally.lost_count());
+        let left = status.as_ref().and_then(|s| s.instances.as_ref()).map_or(0, Vec::len);
         let (ups, downs) = status.map_or((0, 0), |s| (s.ups, s.downs));
         let ms = tally.latency(0).quantile(0.99).map_or(0.0, |p99| p99.as_secs_f64() * 1e3);
         let until = if interrupted { ", ended early" } else { "" };
         self.say(&format!(
-            "\n2 → {} → {} instances in {:.0} s{until}: {ups} decisions up, {downs} down; none is left behind",
+            "\n2 → {} → {} instances in {:.0} s{until}: {ups} decisions up, {downs} down; {left} left behind",
             self.peak,
             self.least,
             self.at()
         ))?;
-        let line = format!("{} requests sent, {answered} answered, {lost} lost; p99 {ms:.0} ms", answered + lost);
+        let line =
+            format!("{} requests sent, {answered} answered, {lost} lost; p99 {ms:.0} ms", answered + lost);
         self.say(&if lost == 0 { self.style.green(&line) } else { self.style.red(&line) })?;
         tally.reasons().iter().try_for_each(|reason| self.say(&format!("  {reason}")))
     }

@@ -120,7 +120,10 @@ fn scaled(scaling: &Value) -> Option<String> {
     };
     let why = scaling["decision"]["text"].as_str().unwrap_or("nothing decided yet");
     let (current, desired) = (number(scaling, "current"), number(scaling, "desired"));
-    Some(format!("auto-scaling ({}{rehearsal}): {current}{starting} of {desired} instances; {why}", text(scaling, "driver")))
+    Some(format!(
+        "auto-scaling ({}{rehearsal}): {current}{starting} of {desired} instances; {why}",
+        text(scaling, "driver")
+    ))
 }
 
 /// Who waits, if anybody does.

@@ -19,7 +19,8 @@ pub(super) fn scaled(
     // Its tasks live on a runtime.
     tokio::runtime::Handle::try_current().map_err(|_| AssembleError::NoRuntime)?;
     let events = ScaleEvents::new();
-    let made = make(driver, &events).ok_or_else(|| AssembleError::ScaleDriverKind { pool: name.to_owned() })?;
+    let made =
+        make(driver, &events).ok_or_else(|| AssembleError::ScaleDriverKind { pool: name.to_owned() })?;
     let driver = made.map_err(|error| AssembleError::ScaleDriver { pool: name.to_owned(), error })?;
     let settings = ScaleSettings::new(scale)
         .drain_grace(drain_grace)

@@ -20,10 +20,10 @@ mod run;
 mod sample;
 
 pub use events::{KeptEvent, ScaleEvent, ScaleEvents};
-pub(crate) use run::run;
 pub use lb_autoscale::InstanceTemplate;
+pub(crate) use run::run;
 
-use crate::LoadBalancer;
+use crate::{BuildError, LoadBalancer, LoadBalancerBuilder};
 use lb_autoscale::driver::retry::WAIT_MAX;
 use lb_autoscale::{AutoScale, Decision, Driven, Driver};
 use lb_core::SelectError;
@@ -146,6 +146,35 @@ impl Scaling {
         if let Err(e) = self.driver.shutdown().await {
             self.settings.events.tell(&ScaleEvent::DriverFailed { error: e.to_string() });
         }
+    }
+}
+
+/// What a builder was told: how many, who does it, and what an instance becomes.
+pub(crate) type Scaled = (ScaleSettings, Arc<dyn Driver>, InstanceTemplate);
+
+/// The scaling of a pool that is built.
+pub(crate) fn scaling(
+    scaled: Option<Scaled>,
+    pool: &str,
+    admission: &crate::door::Admission,
+) -> Result<Option<Box<Scaling>>, BuildError> {
+    let Some((settings, driver, template)) = scaled else { return Ok(None) };
+    let made = Scaling::new(settings, driver, template, admission.queue.is_some());
+    made.map(|scaling| Some(Box::new(scaling)))
+        .map_err(|error| BuildError::Autoscale { pool: pool.to_owned(), error })
+}
+
+impl LoadBalancerBuilder {
+    /// As many backends as the load needs, once the balancer is [started](LoadBalancer::start): `driver` makes instances, and each that is ready becomes a
+    /// backend by `template`. Then there need be no other backends. A [shutdown](crate::Running::shutdown) stops the driver's instances, for good.
+    pub fn auto_scaler(
+        mut self,
+        settings: ScaleSettings,
+        driver: Arc<dyn Driver>,
+        template: InstanceTemplate,
+    ) -> Self {
+        self.scaling = Some((settings, driver, template));
+        self
     }
 }
 

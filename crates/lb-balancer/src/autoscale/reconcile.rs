@@ -78,7 +78,9 @@ pub(crate) fn reconcile(
         match of(id) {
             // A drained one is out of the pool already, or is taken out by who drained it.
             Some(i) if i.stage == Stage::Ready && i.address == *at => {}
-            Some(i) if i.stage == Stage::Ready && !leaving.contains_key(id) => plan.steps.push(Step::Move(id.clone())),
+            Some(i) if i.stage == Stage::Ready && !leaving.contains_key(id) => {
+                plan.steps.push(Step::Move(id.clone()))
+            }
             _ => {
                 plan.steps.push(Step::Remove(id.clone()));
                 there.remove(id);
@@ -111,7 +113,8 @@ pub(crate) fn reconcile(
         }
     }
     let living = instances.iter().filter(|i| lives(i)).count();
-    plan.going = leaving.iter().filter(|(_, how)| **how == Leaving::Drained).map(|(id, _)| id.clone()).collect();
+    plan.going =
+        leaving.iter().filter(|(_, how)| **how == Leaving::Drained).map(|(id, _)| id.clone()).collect();
     let draining = leaving.len() - plan.going.len();
     let wanted = desired.map_or_else(|| active(instances, leaving).count(), |n| n as usize) + draining;
     plan.order = u32::try_from(wanted).unwrap_or(u32::MAX);

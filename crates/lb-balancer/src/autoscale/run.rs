@@ -85,7 +85,8 @@ impl<'a> Loop<'a> {
         let s = &scaling.settings.scale;
         let of_driver = scaling.driver.instances();
         let fixed = lb.all_backends().into_iter().map(|b| b.id.clone());
-        let there = of_driver.as_ref().map_or(0, |all| all.iter().filter(|i| i.stage != Stage::Stopping).count());
+        let there =
+            of_driver.as_ref().map_or(0, |all| all.iter().filter(|i| i.stage != Stage::Stopping).count());
         Self {
             lb,
             scaling,
@@ -138,10 +139,11 @@ impl<'a> Loop<'a> {
         };
         let mut metrics = self.sampler.metrics(self.lb, now, &looked);
         if of_driver.is_none() {
-            // Those that were ordered and that nobody has found yet.
-            let ordered = self.agreed.unwrap_or(0);
-            metrics.starting = ordered.saturating_sub(metrics.instances);
-            metrics.instances = metrics.instances.max(ordered);
+            // What was agreed on counts: discovery comes after it, with more as with fewer.
+            if let Some(ordered) = self.agreed {
+                metrics.starting = ordered.saturating_sub(metrics.instances);
+                metrics.instances = ordered;
+            }
         }
         let mut decision = self.scaler.evaluate(now, &metrics);
         let dry = self.scaling.dry_run.load(Relaxed);
@@ -160,13 +162,16 @@ impl<'a> Loop<'a> {
             Some(instances) => self.carry_out(instances, (!dry).then_some(self.desired), now),
             None if dry => {}
             None => {
-                if self.agreed != Some(self.desired) && decision.to_do().is_some() {
+                // Again and again until somebody agrees, also while the scaler holds.
+                let wants = decision.to_do().is_some() || self.failed.is_some();
+                if wants && self.agreed != Some(self.desired) {
                     self.order((self.desired, vec![]), metrics.instances);
                 }
             }
         }
         let mut seen = self.scaling.seen();
-        seen.desired = if of_driver.is_none() && self.agreed.is_none() { metrics.instances } else { self.desired };
+        seen.desired =
+            if of_driver.is_none() && self.agreed.is_none() { metrics.instances } else { self.desired };
         (seen.current, seen.starting) = (metrics.instances, metrics.starting);
         seen.draining = self.leaving.keys().cloned().collect();
         seen.decision = Some(decision);
@@ -196,7 +201,8 @@ impl<'a> Loop<'a> {
     /// Makes it so.
     fn carry_out(&mut self, instances: &[Driven], desired: Option<u32>, now: Nanos) {
         let ill = self.ill(now);
-        let mut backends: BTreeMap<_, _> = self.backends.iter().map(|(id, (at, _))| (id.clone(), *at)).collect();
+        let mut backends: BTreeMap<_, _> =
+            self.backends.iter().map(|(id, (at, _))| (id.clone(), *at)).collect();
         let mut first = Plan::default();
         if let Some(id) = self.to_replace(now).filter(|_| desired.is_some()) {
             send_off(&id, &backends, &mut self.leaving, Leaving::Replaced, &mut first);
@@ -317,7 +323,8 @@ impl<'a> Loop<'a> {
     }
 
     fn order(&mut self, said: Said, current: u32) {
-        let waits = self.failed.as_ref().is_some_and(|(what, until)| *what == said && Instant::now() < *until);
+        let waits =
+            self.failed.as_ref().is_some_and(|(what, until)| *what == said && Instant::now() < *until);
         // Two at once: the newer one makes the older give up.
         if waits || self.under_way.as_ref() == Some(&said) || self.orders.len() > 1 {
             return;

@@ -81,14 +81,20 @@ impl Sampler {
     /// One look.
     pub(super) fn metrics(&mut self, lb: &LoadBalancer, now: Nanos, instances: &[Looked]) -> Metrics {
         let pool_max = lb.pool().settings().max_connections;
-        let cpu: Vec<_> = instances.iter().map(|i| i.pid.and_then(|pid| self.cpu_percent(pid, now))).collect();
+        let cpu: Vec<_> =
+            instances.iter().map(|i| i.pid.and_then(|pid| self.cpu_percent(pid, now))).collect();
         let pids: Vec<u32> = instances.iter().filter_map(|i| i.pid).collect();
         self.cpu.retain(|pid, _| pids.contains(pid));
         let each = instances.iter().zip(cpu).map(|(i, cpu_percent)| Instance {
             phase: i.phase,
             cpu_percent,
             in_flight: i.state.as_ref().map_or(0, |s| u64::from(s.in_flight())),
-            max_connections: i.state.as_ref().and_then(|s| s.spec().max_connections).or(pool_max).map(u64::from),
+            max_connections: i
+                .state
+                .as_ref()
+                .and_then(|s| s.spec().max_connections)
+                .or(pool_max)
+                .map(u64::from),
         });
         let mut metrics = Metrics::of(each);
         self.beat(lb, now, instances, metrics.in_flight.unwrap_or(0));
@@ -97,7 +103,11 @@ impl Sampler {
         let waiting = queue.waiting as u64;
         let oldest = queue.levels.iter().map(|l| l.oldest_wait_ms).max().unwrap_or(0) as f64;
         // Without any instance they wait for the first, not for room.
-        if metrics.instances == 0 { metrics.queue(0, Some(oldest)).parked(waiting) } else { metrics.queue(waiting, Some(oldest)) }
+        if metrics.instances == 0 {
+            metrics.queue(0, Some(oldest)).parked(waiting)
+        } else {
+            metrics.queue(waiting, Some(oldest))
+        }
     }
 
     fn beat(&mut self, lb: &LoadBalancer, now: Nanos, instances: &[Looked], in_flight: u64) {
@@ -106,7 +116,8 @@ impl Sampler {
         for state in instances.iter().filter_map(|i| i.state.as_ref()) {
             let stats = state.stats();
             let ended = stats.requests();
-            let begun = ended.max(stats.succeeded + stats.failed + stats.cancelled + u64::from(stats.in_flight));
+            let begun =
+                ended.max(stats.succeeded + stats.failed + stats.cancelled + u64::from(stats.in_flight));
             let ended = stats.succeeded + stats.failed + stats.cancelled;
             let latency = if self.quantiles { state.latency() } else { HistogramSnapshot::default() };
             let (begun_before, ended_before, before) = self.counts.remove(&state.uid()).unwrap_or_default();
@@ -120,7 +131,8 @@ impl Sampler {
             let levels = queue.stats().levels;
             let sums = levels.iter().fold((0, 0), |(j, s), l| (j + l.joined, s + l.served));
             // Who was served counts where it was let in.
-            let (joined, served) = (sums.0.saturating_sub(self.joined.0), sums.1.saturating_sub(self.joined.1));
+            let (joined, served) =
+                (sums.0.saturating_sub(self.joined.0), sums.1.saturating_sub(self.joined.1));
             beat.arrived = (beat.arrived + joined).saturating_sub(served);
             self.joined = sums;
         }
@@ -147,9 +159,10 @@ impl Sampler {
             let mut all = HistogramSnapshot::default();
             self.beats.iter().for_each(|b| all.merge(&b.latency));
             let ms = |q| all.quantile(q).map(|n: Nanos| n.as_secs_f64() * 1e3);
-            metrics.latency = ms(0.5).zip(ms(0.95)).zip(ms(0.99)).map(|((p50_ms, p95_ms), p99_ms)| {
-                Quantiles { p50_ms, p95_ms, p99_ms }
-            });
+            metrics.latency = ms(0.5)
+                .zip(ms(0.95))
+                .zip(ms(0.99))
+                .map(|((p50_ms, p95_ms), p99_ms)| Quantiles { p50_ms, p95_ms, p99_ms });
         }
     }
 

@@ -19,7 +19,12 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const PROCESSES_MAX: u32 = 500;
 
 /// The scaling of a pool whose other keys were read, and whether it was meant to make backends, right or wrong.
-pub(super) fn autoscale(name: &str, r: &Reader<'_>, pool: &Pool, known: &Known<'_>) -> (Option<Autoscale>, bool) {
+pub(super) fn autoscale(
+    name: &str,
+    r: &Reader<'_>,
+    pool: &Pool,
+    known: &Known<'_>,
+) -> (Option<Autoscale>, bool) {
     let (section, template) = (r.field("autoscale"), r.field("instance_template"));
     let Some(t) = section.table() else {
         if template.is_present() && !section.is_present() {
@@ -32,7 +37,8 @@ pub(super) fn autoscale(name: &str, r: &Reader<'_>, pool: &Pool, known: &Known<'
     let mut drain_grace = Duration::from_secs(30);
     set_duration_within(&mut drain_grace, &t, "drain_grace", Duration::ZERO..=HOUR);
     let replace = t.field("replace_unhealthy_after");
-    let is_none = matches!(replace.node().map(|n| &n.value), Some(crate::node::Value::Text(text)) if text == "none");
+    let is_none =
+        matches!(replace.node().map(|n| &n.value), Some(crate::node::Value::Text(text)) if text == "none");
     let replace_unhealthy_after =
         if is_none { None } else { Some(replace.duration_within(SEC..=HOUR).unwrap_or(60 * SEC)) };
     let driver = t.field("driver");
@@ -51,7 +57,8 @@ pub(super) fn autoscale(name: &str, r: &Reader<'_>, pool: &Pool, known: &Known<'
 /// What scaling asks of the rest of the pool.
 fn fits(r: &Reader<'_>, t: &Reader<'_>, pool: &Pool, a: &Autoscale) {
     if a.scale.min_instances == 0 && pool.queuing.is_none() {
-        let message = "`min_instances` = 0 needs `queuing`: without it there is nowhere to wait for the first instance";
+        let message =
+            "`min_instances` = 0 needs `queuing`: without it there is nowhere to wait for the first instance";
         t.field("min_instances").error(message).help("add queuing = {}");
     }
     let limited = pool.settings.max_connections.is_some()
@@ -75,7 +82,8 @@ fn fits(r: &Reader<'_>, t: &Reader<'_>, pool: &Pool, a: &Autoscale) {
         _ => {
             let template = r.field("instance_template");
             if template.is_present() {
-                let message = "`instance_template` does nothing with a driver that keeps no list of instances";
+                let message =
+                    "`instance_template` does nothing with a driver that keeps no list of instances";
                 r.sink.error(template.key_span(), message);
             }
             if pool.discovery.is_none() && !r.field("discovery").is_present() {

@@ -194,6 +194,11 @@ fn set_duration(slot: &mut Duration, r: &Reader<'_>, name: &str) {
 }
 
 /// Sets a duration where the file says one within the range.
-fn set_duration_within(slot: &mut Duration, r: &Reader<'_>, name: &str, range: std::ops::RangeInclusive<Duration>) {
+fn set_duration_within(
+    slot: &mut Duration,
+    r: &Reader<'_>,
+    name: &str,
+    range: std::ops::RangeInclusive<Duration>,
+) {
     set(slot, r.field(name).duration_within(range));
 }

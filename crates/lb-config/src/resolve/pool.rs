@@ -3,8 +3,8 @@
 use super::algorithm::Choice;
 use super::known::Known;
 use super::{
-    OfPool, admission, agent, algorithm, autoscale, backend, breaker, caching, discovery, geo_pool, health, outlier,
-    pooling, retry, session, set, set_duration,
+    OfPool, admission, agent, algorithm, autoscale, backend, breaker, caching, discovery, geo_pool, health,
+    outlier, pooling, retry, session, set, set_duration,
 };
 use crate::config::Pool;
 use crate::node::shorten;

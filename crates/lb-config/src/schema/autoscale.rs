@@ -362,7 +362,13 @@ pub(super) static TEMPLATE: Section = Section {
             set("url = \"http://127.0.0.1:{port}\""),
             "Where it is reached, with `{id}`, `{host}` and `{port}` filled in.",
         ),
-        Key::built("weight", "whole number, 1–1000000", Value("1"), set("weight = 3"), "Its share of the traffic."),
+        Key::built(
+            "weight",
+            "whole number, 1–1000000",
+            Value("1"),
+            set("weight = 3"),
+            "Its share of the traffic.",
+        ),
         Key::built(
             "max_connections",
             "whole number, 1–4294967295",

@@ -19,13 +19,22 @@ type Read = fn(&str, &Reader<'_>, &AutoScale, &Known<'_>) -> Option<ScaleDriver>
 const TYPES: [(&str, Read); 3] = [("process", process), ("exec", exec), ("webhook", webhook)];
 
 /// The driver; `None` where it is wrong.
-pub(super) fn driver(pool: &str, r: &Reader<'_>, scale: &AutoScale, known: &Known<'_>) -> Option<ScaleDriver> {
+pub(super) fn driver(
+    pool: &str,
+    r: &Reader<'_>,
+    scale: &AutoScale,
+    known: &Known<'_>,
+) -> Option<ScaleDriver> {
     let read = r.field("type").required().choice(&TYPES)?;
     read(pool, r, scale, known)
 }
 
 fn only(r: &Reader<'_>, kind: &str, keys: &[&str]) {
-    r.refuse_all_but(keys, |key| format!("`{key}` is no key of driver type \"{kind}\""), &format!("its keys: {}", keys.join(", ")));
+    r.refuse_all_but(
+        keys,
+        |key| format!("`{key}` is no key of driver type \"{kind}\""),
+        &format!("its keys: {}", keys.join(", ")),
+    );
 }
 
 fn command(r: &Reader<'_>) -> Option<Vec<String>> {
@@ -54,13 +63,31 @@ fn process(pool: &str, r: &Reader<'_>, scale: &AutoScale, _: &Known<'_>) -> Opti
         r,
         "process",
         &[
-            "type", "command", "environment", "directory", "name", "inherit_environment", "host", "ports", "ready",
-            "start_timeout", "probe_timeout", "probe_interval", "crash_window", "rest", "stop_grace", "state_file",
-            "orphans", "retry",
+            "type",
+            "command",
+            "environment",
+            "directory",
+            "name",
+            "inherit_environment",
+            "host",
+            "ports",
+            "ready",
+            "start_timeout",
+            "probe_timeout",
+            "probe_interval",
+            "crash_window",
+            "rest",
+            "stop_grace",
+            "state_file",
+            "orphans",
+            "retry",
         ],
     );
     if scale.max_instances > PROCESSES_MAX {
-        let message = format!("`process` makes at most {PROCESSES_MAX} instances, and `max_instances` is {}", scale.max_instances);
+        let message = format!(
+            "`process` makes at most {PROCESSES_MAX} instances, and `max_instances` is {}",
+            scale.max_instances
+        );
         r.field("type").error(message);
     }
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
