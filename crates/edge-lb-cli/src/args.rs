@@ -41,7 +41,6 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Sessions(SessionsCommand),
     Geo(GeoArgs),
-    /// One instance of `demo --autoscale`
     #[command(hide = true)]
     DemoInstance {
         address: SocketAddr,
