@@ -102,11 +102,10 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         least: u32::MAX,
     };
     show.say(&format!(
-        "edge-lb demo --autoscale   http://{address}   2 to {MAX} processes, {} requests each at once\n",
-        BASE
+        "edge-lb demo --autoscale   http://{address}   2 to {MAX} processes, {BASE} requests each at once\n"
     ))?;
     let ready = async {
-        while !lb.autoscale_status().is_some_and(|s| ready(&s) >= 2) {
+        while lb.autoscale_status().is_none_or(|s| ready(&s) < 2) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

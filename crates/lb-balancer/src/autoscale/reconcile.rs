@@ -79,7 +79,7 @@ pub(crate) fn reconcile(
             // A drained one is out of the pool already, or is taken out by who drained it.
             Some(i) if i.stage == Stage::Ready && i.address == *at => {}
             Some(i) if i.stage == Stage::Ready && !leaving.contains_key(id) => {
-                plan.steps.push(Step::Move(id.clone()))
+                plan.steps.push(Step::Move(id.clone()));
             }
             _ => {
                 plan.steps.push(Step::Remove(id.clone()));

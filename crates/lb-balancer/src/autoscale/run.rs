@@ -204,7 +204,7 @@ impl<'a> Loop<'a> {
         let mut backends: BTreeMap<_, _> =
             self.backends.iter().map(|(id, (at, _))| (id.clone(), *at)).collect();
         let mut first = Plan::default();
-        if let Some(id) = self.to_replace(now).filter(|_| desired.is_some()) {
+        if let Some(id) = self.next_replaced(now).filter(|_| desired.is_some()) {
             send_off(&id, &backends, &mut self.leaving, Leaving::Replaced, &mut first);
         }
         backends.retain(|id, _| self.leaving.get(id) != Some(&Leaving::Drained));
@@ -308,7 +308,7 @@ impl<'a> Loop<'a> {
         ill
     }
 
-    fn to_replace(&mut self, now: Nanos) -> Option<BackendId> {
+    fn next_replaced(&mut self, now: Nanos) -> Option<BackendId> {
         let after = self.scaling.settings.replace_unhealthy_after?;
         if now < self.no_replacement_before {
             return None;
