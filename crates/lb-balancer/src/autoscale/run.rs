@@ -147,7 +147,8 @@ impl<'a> Loop<'a> {
         }
         let mut decision = self.scaler.evaluate(now, &metrics);
         let dry = self.scaling.dry_run.load(Relaxed);
-        decision.dry_run |= dry;
+        // Begun with what the settings say, and switched since, perhaps.
+        decision.dry_run = dry;
         if decision.action != Action::Hold && self.told != Some(decision.desired) {
             self.tell(&ScaleEvent::Decided(Box::new(decision.clone())));
             self.told = Some(decision.desired);
