@@ -184,6 +184,8 @@ fn a_killed_proxy_leaves_nobody_or_finds_them_again() {
         let lb = setup.start();
         eventually(SOON, "two are ready again", || ready(&lb) == 2 && alive(mark) == 2);
         assert_eq!(happened(&lb, "adopted"), if orphans == "stay" { 2 } else { 0 });
+        // A ready instance takes traffic a moment later: without a queue nobody waits for that.
+        eventually(SOON, "the pool serves", || admin(&lb, "GET", "/readyz").status() == 200);
         assert_eq!(Client::get(lb.address(), "/").unwrap().status(), 200);
         lb.stop().assert_no_panic();
         assert_eq!(alive(mark), 0, "{orphans}");
