@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-session",
             "lb-admission",
             "lb-kube",
+            "lb-autoscale",
         ],
     ),
     (
@@ -49,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-store",
             "lb-session",
             "lb-admission",
+            "lb-autoscale",
             "lb-route",
             "lb-split",
         ],
@@ -70,7 +72,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     // lb-split: splits are shown and changed by its own types; what there is of them comes by a trait.
     (
         "lb-admin",
-        &["lb-types", "lb-core", "lb-health", "lb-breaker", "lb-admission", "lb-split", "lb-balancer"],
+        &[
+            "lb-types",
+            "lb-core",
+            "lb-health",
+            "lb-breaker",
+            "lb-admission",
+            "lb-autoscale",
+            "lb-split",
+            "lb-balancer",
+        ],
     ),
     (
         "edge-lb",
@@ -83,6 +94,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lb-store",
             "lb-session",
             "lb-admission",
+            "lb-autoscale",
             "lb-route",
             "lb-split",
             "lb-balancer",

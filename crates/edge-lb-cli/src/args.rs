@@ -53,6 +53,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Rollout(RolloutCommand),
     Geo(GeoArgs),
+    #[command(hide = true)]
+    DemoInstance {
+        address: SocketAddr,
+    },
     /// Print a completion script for a shell
     ///
     /// For bash: `edge-lb completions bash > ~/.local/share/bash-completion/completions/edge-lb`
@@ -122,9 +126,13 @@ pub(crate) struct CheckArgs {
 /// Exit codes: 0 no request was lost, 1 one was, or a backend that recovered got no traffic.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// How long the load lasts
-    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(SECONDS_MIN..=SECONDS_MAX))]
-    pub(crate) seconds: u64,
+    /// How long the load lasts [default: 20, with `--autoscale` 36]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(SECONDS_MIN..=SECONDS_MAX))]
+    pub(crate) seconds: Option<u64>,
+
+    /// Auto-scaling instead: processes come and go with a wave of load, and one is killed on the way
+    #[arg(long, conflicts_with_all = ["backends", "concurrency", "algorithm"])]
+    pub(crate) autoscale: bool,
 
     /// How many backends
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(BACKENDS_MIN..=26))]

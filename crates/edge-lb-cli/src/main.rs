@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Split(command) => remote::split(&command),
         Command::Rollout(command) => remote::rollout(&command),
         Command::Geo(args) => geo::geo(args),
+        Command::DemoInstance { address } => demo::elastic::instance(address),
         Command::Completions { shell } => completions(shell),
     };
     match done {

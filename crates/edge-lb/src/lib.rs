@@ -61,6 +61,8 @@ mod server;
 pub use lb_admin as admin;
 #[cfg(feature = "admission")]
 pub use lb_admission as admission;
+#[cfg(feature = "autoscale")]
+pub use lb_autoscale as autoscale;
 pub use lb_balancer as balancer;
 pub use lb_balancer::core;
 #[cfg(feature = "breaker")]
@@ -90,6 +92,8 @@ pub use lb_balancer::{
 };
 #[cfg(feature = "faults")]
 pub use lb_balancer::{BreakerSettings, CircuitBreaker, CircuitBreakers, FaultEvent, OutlierDetection};
+#[cfg(feature = "autoscale")]
+pub use lb_balancer::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 pub use lb_types::{Backend, BackendId, BackendPatch, BackendUrl, Nanos, Outcome, RequestInfo};
 #[cfg(feature = "server")]
 pub use server::{AssembleError, Assembled, Report, Running, assemble};
@@ -139,6 +143,7 @@ pub fn features() -> Vec<&'static str> {
     let all = [
         ("admin", cfg!(feature = "admin")),
         ("admission", cfg!(feature = "admission")),
+        ("autoscale", cfg!(feature = "autoscale")),
         ("breaker", cfg!(feature = "breaker")),
         ("config", cfg!(feature = "config")),
         ("discovery-dns", cfg!(feature = "discovery-dns")),

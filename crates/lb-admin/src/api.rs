@@ -1,5 +1,6 @@
 //! The paths and who answers them.
 
+use crate::autoscale;
 use crate::geo;
 use crate::guard;
 use crate::metrics;
@@ -35,6 +36,8 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/api/v1/pools/{pool}/sessions", get(sessions::list))
         .route("/api/v1/pools/{pool}/sessions/{id}", delete(sessions::clear))
         .merge(splits::routes())
+        .route("/api/v1/autoscale", get(autoscale::list))
+        .route("/api/v1/autoscale/{pool}", get(autoscale::one).post(autoscale::set))
         .route("/api/v1/geo/{ip}", get(geo::locate))
         .route("/api/v1/explain", post(steer::explain))
         .route("/api/v1/health", get(health))

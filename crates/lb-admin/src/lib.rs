@@ -53,6 +53,7 @@
 //! ```
 
 mod api;
+mod autoscale;
 mod error;
 mod faults;
 mod geo;

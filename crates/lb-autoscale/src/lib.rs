@@ -25,6 +25,7 @@
 //! | [`decision`] | [`Decision`]: [`Action`], [`Reason`]s, [`Inputs`] |
 //! | [`cooldown`] | how long after an action there is none |
 //! | [`signals`] | [`Metrics`] of one instant, [`Traffic`] of the last seconds |
+//! | [`template`] | [`InstanceTemplate`]: what a ready instance becomes |
 //! | [`driver`] | [`Driver`], who carries it out; `process`, `exec`, `webhook` and `kubernetes` |
 //!
 //! The simulation that it is measured with is in `sim/`: `cargo run --release -p lb-autoscale --example scaling_sim`.
@@ -35,6 +36,7 @@ pub mod decision;
 pub mod driver;
 pub mod settings;
 pub mod signals;
+pub mod template;
 
 pub use decide::AutoScaler;
 pub use decision::{Action, Decision, Inputs, Reason};
@@ -45,3 +47,4 @@ pub use lb_types::{Nanos, SettingsError};
 pub use settings::{AutoScale, Metric, Mode, Quantile, Target};
 pub use signals::metrics::{Instance, Metrics, Phase, Usage};
 pub use signals::traffic::{Quantiles, Traffic, TrafficReading};
+pub use template::InstanceTemplate;

@@ -68,6 +68,21 @@ pub enum Metric {
     Latency(Quantile),
 }
 
+impl std::fmt::Display for Metric {
+    /// As it is typed in the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::InFlight => "in-flight",
+            Self::QueueDelay => "queue-delay",
+            Self::Requests => "requests",
+            Self::Latency(Quantile::P50) => "latency-p50",
+            Self::Latency(Quantile::P95) => "latency",
+            Self::Latency(Quantile::P99) => "latency-p99",
+        })
+    }
+}
+
 /// Which quantile of the latency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]

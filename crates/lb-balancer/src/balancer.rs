@@ -48,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) faults: Arc<crate::faults::Faults>,
     #[cfg(feature = "admission")]
     pub(crate) admission: crate::door::Admission,
+    #[cfg(feature = "autoscale")]
+    pub(crate) scaling: Option<Box<crate::autoscale::Scaling>>,
     #[cfg(feature = "sessions")]
     pub(crate) sessions: Option<crate::sessions::Sessions>,
     #[cfg(feature = "cache")]

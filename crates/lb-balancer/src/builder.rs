@@ -50,6 +50,8 @@ pub struct LoadBalancerBuilder {
     places: crate::geo::Places,
     #[cfg(feature = "admission")]
     admission: crate::door::Settings,
+    #[cfg(feature = "autoscale")]
+    pub(crate) scaling: Option<crate::autoscale::Scaled>,
 }
 
 impl Default for LoadBalancerBuilder {
@@ -84,6 +86,8 @@ impl Default for LoadBalancerBuilder {
             places: crate::geo::Places::default(),
             #[cfg(feature = "admission")]
             admission: Default::default(),
+            #[cfg(feature = "autoscale")]
+            scaling: None,
         }
     }
 }
@@ -280,6 +284,8 @@ impl LoadBalancerBuilder {
         let finds = !self.sources.is_empty();
         #[cfg(not(feature = "runtime"))]
         let finds = false;
+        #[cfg(feature = "autoscale")]
+        let finds = finds || self.scaling.is_some();
         if self.backends.is_empty() && !finds {
             return Err(BuildError::NoBackends { pool: pool_name() });
         }
@@ -317,6 +323,8 @@ impl LoadBalancerBuilder {
             .map_err(|error| BuildError::Faults { pool: pool_name(), error })?;
         #[cfg(feature = "admission")]
         let admission = std::mem::take(&mut self.admission).build(&self.name, &clock)?;
+        #[cfg(feature = "autoscale")]
+        let scaling = crate::autoscale::scaling(self.scaling.take(), &self.name, &admission)?;
         #[cfg(feature = "faults")]
         let guards = faults.guards();
         #[cfg(not(feature = "faults"))]
@@ -351,6 +359,8 @@ impl LoadBalancerBuilder {
             agents,
             #[cfg(feature = "admission")]
             admission,
+            #[cfg(feature = "autoscale")]
+            scaling,
             #[cfg(feature = "sessions")]
             sessions,
             #[cfg(feature = "cache")]
@@ -407,6 +417,8 @@ impl LoadBalancerBuilder {
             (self.admission.queuing.is_some(), "a queue"),
             (self.admission.adaptive_concurrency.is_some(), "adaptive concurrency"),
         ]);
+        #[cfg(feature = "autoscale")]
+        let has = has.chain([(self.scaling.is_some(), "auto-scaling")]);
         let mut has = has;
         has.find(|(it_has, _)| *it_has).map(|(_, what)| what)
     }

@@ -83,6 +83,16 @@ pub enum BuildError {
         #[source]
         error: lb_types::SettingsError,
     },
+    /// A setting of auto-scaling is out of its bounds, or does not fit the pool.
+    #[cfg(feature = "autoscale")]
+    #[error("pool \"{pool}\": autoscale.{error}")]
+    Autoscale {
+        /// The pool's name.
+        pool: String,
+        /// Which, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
     /// The regions make no map.
     #[cfg(feature = "geo")]
     #[error("pool \"{pool}\": {error}")]

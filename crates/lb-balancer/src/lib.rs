@@ -21,6 +21,7 @@
 //! | [`balancer`] | the handle | – |
 //! | [`selection`] | one request's picks | – |
 //! | `door` | the queue, load shedding, adaptive concurrency | `admission` |
+//! | [`autoscale`] | how many backends there are, by load | `autoscale` |
 //! | `sessions` | the same client, the same backend | `sessions` |
 //! | `geo` | regions: `geo-based` and `geo-aware` | `geo` |
 //! | [`cache`] | where a key went last | `cache` |
@@ -36,6 +37,8 @@
 //!
 //! Without any feature nothing here knows tokio. `serde` derives `Serialize` for what is reported.
 
+#[cfg(feature = "autoscale")]
+pub mod autoscale;
 pub mod balancer;
 pub mod builder;
 #[cfg(feature = "cache")]
@@ -63,6 +66,8 @@ mod sessions;
 #[cfg(feature = "runtime")]
 mod wait;
 
+#[cfg(feature = "autoscale")]
+pub use autoscale::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 pub use balancer::LoadBalancer;
 pub use builder::LoadBalancerBuilder;
 #[cfg(feature = "cache")]

@@ -173,6 +173,11 @@ impl LoadBalancer {
         if let Some(regional) = &self.inner.regional {
             return regional.leaves().iter().any(Self::is_usable);
         }
+        // One that was scaled to zero serves: the next request brings an instance.
+        #[cfg(feature = "autoscale")]
+        if self.is_at_zero() {
+            return true;
+        }
         let usable = |m: &Member| matches!(m.exclusion(), None | Some(Exclusion::ConnectionLimit));
         self.pool().snapshot().members().iter().any(usable)
     }

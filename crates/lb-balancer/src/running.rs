@@ -24,12 +24,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops, and returns when nothing of it runs any more. Checks and look-ups under way are given up.
+    /// Stops, and returns when nothing of it runs any more. Checks and look-ups under way are given up. Instances that auto-scaling has started
+    /// are stopped.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
         #[cfg(feature = "health")]
         for checker in std::mem::take(&mut self.checkers) {
             checker.shutdown().await;
+        }
+        #[cfg(feature = "autoscale")]
+        if let Some(scaling) = self.lb.scaling() {
+            scaling.shutdown().await;
         }
         #[cfg(feature = "geo")]
         for leaf in std::mem::take(&mut self.leaves) {
@@ -85,6 +90,10 @@ impl LoadBalancer {
         #[cfg(feature = "admission")]
         if self.shedder().is_some() {
             running.tasks.spawn_on(crate::door::watch(self.clone()), &runtime);
+        }
+        #[cfg(feature = "autoscale")]
+        if self.scaling().is_some() {
+            running.tasks.spawn_on(crate::autoscale::run(self.clone()), &runtime);
         }
         #[cfg(feature = "sessions")]
         if self.inner.sessions.is_some() {

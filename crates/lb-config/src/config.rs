@@ -1,6 +1,7 @@
 //! What the program runs on: everything resolved, every default filled in.
 
 mod admission;
+mod autoscale;
 mod compression;
 mod gate;
 mod geo;
@@ -12,6 +13,7 @@ mod split;
 mod store;
 
 pub use admission::{Limiting, Queuing};
+pub use autoscale::{Autoscale, ScaleDriver};
 pub use compression::{Coding, Compression};
 pub use gate::{BasicAuth, Cors, ErrorPage, ForwardAuth, Gate, IdTrust, RequestId};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
@@ -215,6 +217,8 @@ pub struct Pool {
     pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// How many requests may come in. `None`: any number.
     pub rate_limit: Option<Limiting>,
+    /// As many backends as the load needs. `None`: those that are listed and found.
+    pub autoscale: Option<Autoscale>,
     /// How long a request for which no backend is usable waits for one, default not at all.
     pub selection_timeout: Duration,
     /// `geo-based`: the regions among which the backends are divided; `settings.algorithm` chooses within one. `None`: there are none.
@@ -249,6 +253,7 @@ impl Default for Pool {
             load_shedding: None,
             adaptive_concurrency: None,
             rate_limit: None,
+            autoscale: None,
             selection_timeout: Duration::ZERO,
             geo: None,
             regional: None,

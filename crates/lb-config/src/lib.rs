@@ -48,11 +48,11 @@ mod text;
 
 pub use address::{AddressError, ListenAddress};
 pub use config::{
-    Admin, Affinity, BasicAuth, Caching, CircuitBreaker, ClientIpHeader, Coding, Compression, Config,
-    ConnectionPooling, Cors, Discovery, DnsRecord, ErrorPage, ForwardAuth, Gate, Geo, GeoCache, GeoDatabase,
-    GeoRegion, HeaderChanges, Hedge, IdTrust, Limiting, Listener, Log, LogFormat, LogLevel, Mirror,
-    PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy, Route,
-    RouteAction, Split, Sticky, Storage, Store,
+    Admin, Affinity, Autoscale, BasicAuth, Caching, CircuitBreaker, ClientIpHeader, Coding, Compression,
+    Config, ConnectionPooling, Cors, Discovery, DnsRecord, ErrorPage, ForwardAuth, Gate, Geo, GeoCache,
+    GeoDatabase, GeoRegion, HeaderChanges, Hedge, IdTrust, Limiting, Listener, Log, LogFormat, LogLevel,
+    Mirror, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy,
+    Route, RouteAction, ScaleDriver, Split, Sticky, Storage, Store,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;

@@ -61,6 +61,11 @@ impl<'a> Reader<'a> {
         Field { sink: self.sink, key, entry, owner: self.span }
     }
 
+    /// Is this key there, whether or not the section has such a key?
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        self.entries.iter().any(|e| e.key == name)
+    }
+
     /// `enabled`, true where it is absent or wrong.
     pub(crate) fn enabled(&self) -> bool {
         self.field("enabled").boolean().unwrap_or(true)

@@ -51,12 +51,12 @@ tls = { certificates = [] }
 address = "127.0.0.1:9900"
 token = "env:T"
 [pools.web]
-autoscale = {}
+tls = {}
 backends = [{ url = "https://127.0.0.1:9001" }]
 "#,
         "f:3:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:6:1: error: key `token` is not built yet (planned: control at run time)
-f:8:1: error: key `autoscale` is not built yet (planned: auto-scaling)
+f:8:1: error: key `tls` is not built yet (planned: TLS and further protocols)
 f:9:21: error: https backends are not built yet (planned: TLS and further protocols)
   help: use http:// where the network between is trusted",
     );

@@ -33,6 +33,6 @@ fn every_key_of_the_contract_is_built_or_refused_as_planned() {
             assert!(sketched.iter().any(|s| d.message.contains(s)), "line {}: {}", d.line, d.message);
         }
     }
-    let wanted = ["proxy_protocol", "tls", "token", "access_log", "alerts", "autoscale", "instance_template"];
+    let wanted = ["proxy_protocol", "tls", "token", "access_log", "alerts"];
     assert_eq!(refused, wanted);
 }

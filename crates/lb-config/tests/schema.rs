@@ -68,6 +68,17 @@ backends = [{ url = "http://127.0.0.1:9001" }]
 backends = [{ url = "http://127.0.0.1:9001" }]
 "#;
 
+/// The same for a pool that scales.
+const SCALED: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+[pools.main]
+queuing = {}
+max_connections = 100
+discovery = { type = "file", path = "a.json" }
+autoscale = { driver = { type = "process", command = ["a", "{port}"] } }
+"#;
+
 fn table(text: &str) -> Table {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
@@ -79,6 +90,11 @@ fn with(section: &Section, keys: &str) -> String {
         path if path.starts_with("pools.NAME.regional_balancers") => GEO_AWARE,
         path if path.starts_with("routes") || path.starts_with("splits") => ROUTED,
         path if path.starts_with("pools.NAME.geo") => GEO_BASED,
+        path if path.starts_with("pools.NAME.autoscale")
+            || path.starts_with("pools.NAME.instance_template") =>
+        {
+            SCALED
+        }
         _ if keys.contains("geo-aware") => GEO_AWARE,
         _ => MINIMAL,
     });

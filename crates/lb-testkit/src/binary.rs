@@ -213,6 +213,23 @@ impl EdgeLb {
         kib << 10
     }
 
+    /// Where the binary is, for who starts it in another way.
+    ///
+    /// # Panics
+    /// When it cannot be built.
+    pub fn program() -> &'static Path {
+        crate::build::binary()
+    }
+
+    /// Ends it at once, as a crash would (SIGKILL).
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn crash(mut self) {
+        self.child.kill().expect("it runs");
+        self.wait(LIMIT);
+    }
+
     /// Sends SIGTERM and does not wait.
     pub fn terminate(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

@@ -61,7 +61,7 @@ fn ten_broken_files_give_ten_precise_messages() {
         ("http://127.0.0.1:9002", "127.0.0.1:9002", &[":15:7", "127.0.0.1:9002", "http://"]),
         ("127.0.0.1:8080", "127.0.0.1", &[":3:11", "127.0.0.1", "port"]),
         ("id = \"a\"", "weight = -1", &[":10:", "weight", "-1"]),
-        ("algorithm = \"round-robin\"", "autoscale = {}", &[":6:1", "autoscale", "not built yet"]),
+        ("algorithm = \"round-robin\"", "tls = {}", &[":6:1", "tls", "not built yet"]),
         ("[[listeners]]", "[[listeners]", &[":2:"]),
         ("address = \"127.0.0.1:8080\"", "", &[":2:", "address"]),
         ("algorithm = \"round-robin\"", "max_connections = \"many\"", &[":6:", "max_connections", "many"]),

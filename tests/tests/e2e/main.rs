@@ -3,6 +3,7 @@
 //! One program rather than one for each file: it links once, and tests of all behaviours run side by side.
 
 mod admin;
+mod autoscale;
 mod bandwidth;
 mod bodies;
 mod check_cli;

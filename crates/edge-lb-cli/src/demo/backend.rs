@@ -139,6 +139,18 @@ impl DemoBackend {
     }
 }
 
+/// Serves at an address for as long as the process lives.
+///
+/// # Errors
+/// When the address cannot be listened at.
+pub(crate) async fn serve_at(address: SocketAddr, id: &str, delay: Duration) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let (_never, killed) = watch::channel(false);
+    let work = Work { id: id.into(), delay, manners: Arc::default(), in_flight: Arc::default() };
+    serve(listener, work, killed).await;
+    Ok(())
+}
+
 /// A TCP socket with this address. `SO_REUSEADDR` on both lets a listener have the address beside the reservation.
 fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

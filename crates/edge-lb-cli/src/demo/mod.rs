@@ -10,6 +10,7 @@ mod backend;
 mod config;
 mod course;
 mod director;
+pub(crate) mod elastic;
 mod load;
 pub(crate) mod plan;
 mod recent;
@@ -42,11 +43,16 @@ use watch::Watch;
 const THREADS: usize = 2;
 /// How often the timetable is looked at: events are timed this exactly.
 const STEP: Duration = Duration::from_millis(10);
+/// How long the load lasts if nobody says.
+const SECONDS: u64 = 20;
 /// Four frames a second suffice for the eye, and cost nothing.
 const FRAME: Duration = Duration::from_millis(250);
 
 /// Runs the demo.
 pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
+    if args.autoscale {
+        return elastic::demo(args);
+    }
     // A failure shows itself in the demo's own words: too few descriptors would be lost requests.
     let _ = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
@@ -74,7 +80,7 @@ async fn play(args: &DemoArgs, screen: &mut Screen<std::io::Stdout>) -> Result<S
         return Err(cannot("proxy", &"it has no pool"));
     };
     let tally = Arc::new(Tally::new(backends.iter().map(DemoBackend::id)));
-    let plan = Plan::new(Duration::from_secs(args.seconds));
+    let plan = Plan::new(Duration::from_secs(args.seconds.unwrap_or(SECONDS)));
     let algorithm = args.algorithm.name();
     let title = format!("edge-lb demo   http://{address}   {algorithm}   {} clients", args.concurrency);
     let watch = Watch::new(balancer, tally.clone());

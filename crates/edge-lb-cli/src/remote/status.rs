@@ -20,10 +20,18 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Failure> {
             (names, entries.map(str::to_owned).collect::<Vec<_>>())
         }
     };
-    let pools: Vec<Value> = names
+    // None from an edge-lb that is older than this.
+    let scaling = admin.ask("GET", "/api/v1/autoscale", None).unwrap_or_default();
+    let mut pools: Vec<Value> = names
         .iter()
         .map(|name| admin.ask("GET", &format!("/api/v1/pools/{}", encode(name)), None))
         .collect::<Result<_, _>>()?;
+    for pool in &mut pools {
+        let scaled = scaling["pools"][text(pool, "name")].clone();
+        if let (Some(pool), false) = (pool.as_object_mut(), scaled.is_null()) {
+            pool.insert("autoscale".to_owned(), scaled);
+        }
+    }
     if args.json {
         say(&format!("{:#}", Value::from(pools.clone())))?;
     } else {
@@ -54,6 +62,7 @@ fn table(pool: &Value, style: Style) -> String {
     }
     notes.extend(queued(&pool["queue"]).map(|n| style.yellow(&n)));
     notes.extend(shed(&pool["load_shedding"]).map(|n| style.red(&n)));
+    notes.extend(scaled(&pool["autoscale"]));
     let title = format!(
         "{}  {}, {} of {} healthy, {} in flight, {} requests",
         style.bold(text(pool, "name")),
@@ -99,6 +108,22 @@ fn table(pool: &Value, style: Style) -> String {
         lines.push(line + &words);
     }
     lines.join("\n")
+}
+
+/// How many instances there are and shall be, and why.
+fn scaled(scaling: &Value) -> Option<String> {
+    scaling.as_object()?;
+    let rehearsal = if scaling["dry_run"] == true { ", dry run" } else { "" };
+    let starting = match number(scaling, "starting") {
+        0 => String::new(),
+        n => format!(" ({n} starting)"),
+    };
+    let why = scaling["decision"]["text"].as_str().unwrap_or("nothing decided yet");
+    let (current, desired) = (number(scaling, "current"), number(scaling, "desired"));
+    Some(format!(
+        "auto-scaling ({}{rehearsal}): {current}{starting} of {desired} instances; {why}",
+        text(scaling, "driver")
+    ))
 }
 
 /// Who waits, if anybody does.

@@ -139,6 +139,21 @@ pub enum AssembleError {
         /// The pool's name.
         pool: String,
     },
+    /// A pool's driver cannot be made: a setting, or a state file that somebody else has.
+    #[error("pool \"{pool}\", autoscale.driver: {error}")]
+    ScaleDriver {
+        /// The pool's name.
+        pool: String,
+        /// Why.
+        #[source]
+        error: lb_autoscale::DriverError,
+    },
+    /// A kind of driver that this version does not know.
+    #[error("pool \"{pool}\": this kind of autoscale.driver is not built yet")]
+    ScaleDriverKind {
+        /// The pool's name.
+        pool: String,
+    },
     /// A kind of discovery that this version does not know.
     #[error("pool \"{pool}\": this kind of discovery is not built yet")]
     DiscoveryKind {
@@ -169,6 +184,8 @@ impl AssembleError {
     pub fn is_config(&self) -> bool {
         match self {
             Self::Serve(ServeError::NoListeners) => true,
+            // Another process has the state file, or it cannot be written.
+            Self::ScaleDriver { error, .. } => matches!(error, lb_autoscale::DriverError::Settings(_)),
             Self::Admin(e) => matches!(e, AdminError::NotLoopback { .. }),
             Self::Serve(_) | Self::Start(_) | Self::NoRuntime => false,
             _ => true,

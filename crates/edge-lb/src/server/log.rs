@@ -40,6 +40,19 @@ pub(super) fn faults(balancer: &LoadBalancer) {
     });
 }
 
+/// Logs what auto-scaling does.
+pub(super) fn scaling(balancer: &LoadBalancer) {
+    let pool = balancer.name().to_owned();
+    balancer.on_scale(move |event| {
+        let kind = event.kind();
+        if event.is_trouble() {
+            tracing::warn!(%pool, kind, "auto-scaling: {event}");
+        } else {
+            tracing::info!(%pool, kind, "auto-scaling: {event}");
+        }
+    });
+}
+
 /// Logs what discovery finds and what it fails at, as long as it is polled; `None` if there is none.
 pub(super) fn discovery(balancer: &LoadBalancer) -> Option<impl Future<Output = ()> + Send + 'static> {
     let balancer = balancer.clone();

@@ -9,6 +9,7 @@
 //! [`Assembled::run`] is the last two with a future between them. It lacks reloading: another configuration is another process.
 
 mod admin;
+mod autoscale;
 mod error;
 mod gate;
 mod geo;

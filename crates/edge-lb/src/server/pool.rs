@@ -116,6 +116,9 @@ pub(super) fn balancer(
     if let Some(max) = sockets {
         pool.settings.max_connections = Some(pool.settings.max_connections.map_or(max, |own| own.min(max)));
         pool.backends.iter_mut().for_each(|b| bounded(b, sockets));
+        if let Some(a) = &mut pool.autoscale {
+            a.template.max_connections = a.template.max_connections.map(|own| own.min(max));
+        }
     }
     let mut builder = LoadBalancer::builder().name(name).settings(pool.settings).backends(pool.backends);
     if let Some(affinity) = pool.session_affinity {
@@ -165,6 +168,9 @@ pub(super) fn balancer(
     }
     if let Some(detection) = pool.outlier_detection {
         builder = builder.outlier_detection(detection);
+    }
+    if let Some(scaling) = pool.autoscale {
+        builder = super::autoscale::scaled(name, builder, scaling)?;
     }
     builder = match pool.discovery {
         None => builder,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How a shutdown went: whether all connections ended by themselves, and how many were cut.
 pub type Report = ShutdownReport;
@@ -52,6 +52,7 @@ impl Running {
         for balancer in pools.values() {
             log::health(balancer);
             log::faults(balancer);
+            log::scaling(balancer);
         }
         // The others are regions of these.
         let background = entries.iter().map(LoadBalancer::start).collect::<Result<_, _>>()?;
@@ -144,15 +145,18 @@ impl Running {
     }
 
     /// Ends in order: readiness says no, nothing more is accepted, open requests finish within the configuration's `shutdown_grace`
-    /// (what is left is cut), health checks and discovery end, and the admin API last.
+    /// (what is left is cut), instances that auto-scaling made are stopped, health checks and discovery end, and the admin API last.
     pub async fn shutdown(self) -> Report {
         if let Some(admin) = &self.admin {
             admin.not_ready();
         }
         let report = self.server.shutdown(self.grace).await;
+        // At once: each may have instances to stop, which takes its time.
+        let mut ending = JoinSet::new();
         for balancer in self.background {
-            balancer.shutdown().await;
+            ending.spawn(balancer.shutdown());
         }
+        drop(ending.join_all().await);
         if let Some(admin) = self.admin {
             admin.shutdown().await;
         }

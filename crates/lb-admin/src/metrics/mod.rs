@@ -6,6 +6,7 @@
 
 mod admission;
 mod affinity;
+mod autoscale;
 mod faults;
 mod pools;
 mod writer;
@@ -42,6 +43,7 @@ pub(crate) fn render(state: &AdminState) -> String {
         pools::collect(name, lb, &mut out);
         affinity::collect(name, lb, &mut out);
         admission::collect(name, lb, &mut out);
+        autoscale::collect(name, lb, &mut out);
         if let Some(counts) = state.faults.get(name) {
             counts.write(name, lb, &mut out);
         }

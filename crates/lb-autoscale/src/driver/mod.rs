@@ -124,6 +124,13 @@ pub struct Driven {
     pub restarts: u32,
 }
 
+impl Driven {
+    /// This one, without a process and never started again: for drivers.
+    pub fn new(id: impl Into<BackendId>, stage: Stage, address: SocketAddr) -> Self {
+        Self { id: id.into(), stage, address, pid: None, restarts: 0 }
+    }
+}
+
 /// How far an instance has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]

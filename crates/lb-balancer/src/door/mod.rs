@@ -135,7 +135,20 @@ impl LoadBalancer {
     /// Would waiting in the queue help this request, which got no lease?
     #[inline]
     pub fn may_wait(&self, selection: &Selection, error: &SelectError) -> bool {
-        error.is_at_limit() && self.leaves()[selection.leaf()].inner.admission.queue.is_some()
+        let leaf = &self.leaves()[selection.leaf()];
+        leaf.inner.admission.queue.is_some() && (error.is_at_limit() || leaf.parks(error))
+    }
+
+    /// Is the first instance waited for, which whoever waits brings about?
+    #[cfg(feature = "autoscale")]
+    fn parks(&self, error: &SelectError) -> bool {
+        self.awaits_instance(error)
+    }
+
+    #[cfg(not(feature = "autoscale"))]
+    #[inline]
+    fn parks(&self, _: &SelectError) -> bool {
+        false
     }
 
     /// Waits in the queue for a lease; with `geo-aware` in the one of the region that the request came to. Where there is no queue it
@@ -153,6 +166,10 @@ impl LoadBalancer {
         // Before it joins: from now on the pool tells of each place that becomes free.
         let _counted = Waiter::new(leaf);
         let mut ticket = queue.join(selection.priority, timeout).map_err(AdmissionError::Refused)?;
+        #[cfg(feature = "autoscale")]
+        if let Some(scaling) = leaf.scaling().filter(|_| !leaf.is_usable() || leaf.is_at_zero()) {
+            scaling.wake();
+        }
         loop {
             // The first turn comes at once: what became free before it joined was told to nobody.
             ticket.turn().await.map_err(AdmissionError::Refused)?;
@@ -167,6 +184,7 @@ impl LoadBalancer {
                 }
                 Err(e) if e.is_at_limit() && is_for_all(&e) => ticket.none_free(),
                 Err(e) if e.is_at_limit() => ticket.pass_on(),
+                Err(e) if leaf.parks(&e) => ticket.none_free(),
                 Err(e) => return Err(e.into()),
             }
         }

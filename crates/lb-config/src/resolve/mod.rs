@@ -6,6 +6,7 @@
 mod admission;
 mod agent;
 mod algorithm;
+mod autoscale;
 mod backend;
 mod breaker;
 mod caching;
@@ -106,7 +107,7 @@ pub(crate) fn config(root: &Node, sink: &Sink<'_>, secrets: &Secrets<'_>) -> Opt
     config.error_pages = gate::error_pages(&r.field("error_pages"), secrets);
     set(&mut config.debug_headers, r.field("debug_headers").boolean());
     set(&mut config.forwarded, r.field("forwarded").boolean());
-    config.request_id = gate::request_id(&r.field("request_id"), r.field("routes").is_present());
+    config.request_id = gate::request_id(&r.field("request_id"), r.mentions("routes"));
     let (says_why, nobody) = (r.field("debug_headers"), config.trusted_proxies.is_empty());
     if config.debug_headers && nobody && r.field("trusted_proxies").len().unwrap_or_default() == 0 {
         let message = "`debug_headers` does nothing without `trusted_proxies`: nobody is trusted";
@@ -207,4 +208,14 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 /// Sets a duration of at least a nanosecond where the file says a valid one.
 fn set_duration(slot: &mut Duration, r: &Reader<'_>, name: &str) {
     set(slot, r.field(name).duration());
+}
+
+/// Sets a duration where the file says one within the range.
+fn set_duration_within(
+    slot: &mut Duration,
+    r: &Reader<'_>,
+    name: &str,
+    range: std::ops::RangeInclusive<Duration>,
+) {
+    set(slot, r.field(name).duration_within(range));
 }

@@ -3,8 +3,8 @@
 use super::algorithm::Choice;
 use super::known::Known;
 use super::{
-    OfPool, admission, agent, algorithm, backend, breaker, caching, discovery, geo_pool, health, outlier,
-    pooling, retry, session, set, set_duration,
+    OfPool, admission, agent, algorithm, autoscale, backend, breaker, caching, discovery, geo_pool, health,
+    outlier, pooling, retry, session, set, set_duration,
 };
 use crate::config::Pool;
 use crate::node::shorten;
@@ -77,6 +77,9 @@ pub(super) fn pool(name: &str, r: &Reader<'_>, known: &Known<'_>) -> Pool {
     if let (Some(t), Some(affinity)) = (r.field("session_affinity").table(), &pool.session_affinity) {
         session::names_fit(&t, affinity, &pool.backends);
     }
+    let (scaling, makes) = autoscale::autoscale(name, r, &pool, known);
+    pool.autoscale = scaling;
+    finds |= makes;
     if !finds {
         if listed == Some(0) {
             let help = "add a backend with url = \"http://127.0.0.1:9001\", or `discovery`";

@@ -6,6 +6,7 @@
 
 mod admission;
 mod agent;
+mod autoscale;
 mod backend;
 mod breaker;
 mod compression;
@@ -181,6 +182,8 @@ impl Key {
 /// What may have been meant by an unknown key of a section: its nearest key, or the section that has the key.
 pub(crate) fn suggest(section: &'static Section, unknown: &str) -> Option<String> {
     let wanted = snake_case(unknown);
+    // The library's name for it.
+    let wanted = if wanted == "auto_scaler" { "autoscale".to_owned() } else { wanted };
     let names = || section.keys.iter().map(|k| (k.is_built(), k.name));
     if let Some(name) = nearest(&wanted, names().filter(|(built, _)| *built).map(|(_, n)| n)) {
         return Some(format!("did you mean `{name}`?"));

@@ -4,6 +4,7 @@ use super::Default::{Required, Text, Value};
 use super::Proof::Refused;
 use super::admission::{ADAPTIVE_CONCURRENCY, LOAD_SHEDDING, QUEUING, RATE_LIMIT};
 use super::agent::AGENT_CHECK;
+use super::autoscale::{AUTOSCALE, TEMPLATE};
 use super::backend::{BACKEND, DISCOVERY};
 use super::breaker::CIRCUIT_BREAKER;
 use super::geo::{BALANCER, POOL_GEO};
@@ -23,7 +24,7 @@ pub(super) static POOL: Section = Section {
             "backends",
             Kind::List(&BACKEND),
             Required,
-            "The backends. May be left out with `discovery`, and not given with `geo-aware`.",
+            "The backends. May be left out with `discovery` or `autoscale`, and not given with `geo-aware`.",
         ),
         Key::section(
             "discovery",
@@ -200,9 +201,13 @@ pub(super) static POOL: Section = Section {
             set("selection_timeout = \"100ms\""),
             "How long a request for which no backend is usable, for another reason than its limit, waits for one.",
         ),
-        Key::planned("autoscale", SCALING),
-        Key::planned("auto_scaler", SCALING),
-        Key::planned("instance_template", SCALING),
+        Key::section("autoscale", Kind::Table(&AUTOSCALE), NONE, "As many backends as the load needs."),
+        Key::section(
+            "instance_template",
+            Kind::Table(&TEMPLATE),
+            Text("as below"),
+            "What an instance that `autoscale` makes becomes.",
+        ),
         Key::planned("tls", TLS),
     ],
 };

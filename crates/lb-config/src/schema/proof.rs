@@ -4,7 +4,6 @@ use super::Default::{self, Text, Value};
 use super::Proof::{self, Changes};
 
 // The capabilities that bring what is planned.
-pub(super) const SCALING: &str = "auto-scaling";
 pub(super) const TLS: &str = "TLS and further protocols";
 pub(super) const CONTROL: &str = "control at run time";
 pub(super) const VIEW: &str = "access log and alerts";

@@ -1,0 +1,144 @@
+//! Scaling with drivers that do what the test says: no processes, and the runtime's time is skipped.
+
+use lb_autoscale::{AutoScale, Driven, Driver, DriverError, DriverFuture, Order, Stage};
+use lb_balancer::{InstanceTemplate, LoadBalancer, ScaleSettings};
+use lb_types::{Backend, BackendId};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Takes orders, refuses the first few, and has instances if it keeps a list.
+struct Fake {
+    orders: Mutex<Vec<u32>>,
+    refuses: usize,
+    instances: Option<Mutex<Vec<Driven>>>,
+    is_shut: Mutex<bool>,
+}
+
+impl Fake {
+    fn new(refuses: usize, has_list: bool) -> Arc<Self> {
+        let instances = has_list.then(Mutex::default);
+        Arc::new(Self { orders: Mutex::default(), refuses, instances, is_shut: Mutex::new(false) })
+    }
+
+    fn orders(&self) -> Vec<u32> {
+        self.orders.lock().unwrap().clone()
+    }
+
+    fn carry_out(&self, order: &Order) -> Result<(), DriverError> {
+        let mut orders = self.orders.lock().unwrap();
+        orders.push(order.desired);
+        if orders.len() <= self.refuses {
+            return Err(DriverError::Failed { tries: 1, reason: "no".to_owned() });
+        }
+        let Some(instances) = &self.instances else { return Ok(()) };
+        let mut instances = instances.lock().unwrap();
+        instances.retain(|i| !order.going.contains(&i.id));
+        while instances.len() < order.desired as usize {
+            let n = u16::try_from(instances.len() + 1).unwrap();
+            let address = SocketAddr::from(([127, 0, 0, 1], 9000 + n));
+            instances.push(Driven::new(format!("i-{n}"), Stage::Ready, address));
+        }
+        Ok(())
+    }
+}
+
+impl Driver for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn scale(&self, order: Order) -> DriverFuture<'_> {
+        Box::pin(async move { self.carry_out(&order) })
+    }
+
+    fn instances(&self) -> Option<Vec<Driven>> {
+        self.instances.as_ref().map(|all| all.lock().unwrap().clone())
+    }
+
+    fn shutdown(&self) -> DriverFuture<'_> {
+        *self.is_shut.lock().unwrap() = true;
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn fixed() -> Backend {
+    Backend::new("fixed", "http://127.0.0.1:1".parse().unwrap())
+}
+
+fn ids(lb: &LoadBalancer) -> Vec<BackendId> {
+    lb.all_backends().iter().map(|b| b.id.clone()).collect()
+}
+
+async fn within(limit: Duration, what: &str, holds: impl Fn() -> bool) {
+    let looking = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(limit, looking).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_fails_is_given_again_and_one_that_is_agreed_on_is_not() {
+    let driver = Fake::new(3, false);
+    let settings = ScaleSettings::new(AutoScale::new());
+    let lb = LoadBalancer::builder().backend(fixed());
+    let lb = lb.auto_scaler(settings, driver.clone(), InstanceTemplate::default()).build().unwrap();
+    let running = lb.start().unwrap();
+    within(Duration::from_secs(60), "it agrees", || driver.orders().len() == 4).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(driver.orders(), [2, 2, 2, 2]);
+    let status = lb.autoscale_status().unwrap();
+    assert_eq!((status.desired, status.current, status.starting, status.driver_errors), (2, 2, 2, 3));
+    assert!(status.instances.is_none());
+    running.shutdown().await;
+    assert!(*driver.is_shut.lock().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_instances_are_backends_beside_those_that_were_there() {
+    let driver = Fake::new(0, true);
+    let settings = ScaleSettings::new(AutoScale::new().instances(2, 4));
+    let lb = LoadBalancer::builder().backend(fixed());
+    let lb = lb.auto_scaler(settings, driver.clone(), InstanceTemplate::default()).build().unwrap();
+    let running = lb.start().unwrap();
+    within(Duration::from_secs(10), "two are backends", || ids(&lb).len() == 3).await;
+    assert_eq!(ids(&lb), ["fixed", "i-1", "i-2"].map(BackendId::from));
+    // One crashes: it is out at once, and back at its new place.
+    let stage = |stage, port| {
+        let mut all = driver.instances.as_ref().unwrap().lock().unwrap();
+        all[0].stage = stage;
+        all[0].address.set_port(port);
+    };
+    stage(Stage::Waiting, 9001);
+    within(Duration::from_secs(10), "it is out", || ids(&lb).len() == 2).await;
+    stage(Stage::Ready, 9999);
+    within(Duration::from_secs(10), "it is back", || ids(&lb).len() == 3).await;
+    assert_eq!(lb.get_backend(&"i-1".into()).unwrap().url.to_string(), "http://127.0.0.1:9999");
+    running.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_dry_run_nothing_is_ordered() {
+    let driver = Fake::new(0, true);
+    let settings = ScaleSettings::new(AutoScale::new().dry_run(true));
+    let lb = LoadBalancer::builder().backend(fixed());
+    let lb = lb.auto_scaler(settings, driver.clone(), InstanceTemplate::default()).build().unwrap();
+    let running = lb.start().unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(driver.orders(), Vec::<u32>::new());
+    let events = lb.autoscale_status().unwrap().events;
+    assert_eq!(events.iter().filter(|e| e.kind == "scale-up").count(), 1, "told once: {events:?}");
+    assert!(lb.set_scaling_dry_run(false));
+    within(Duration::from_secs(10), "two are backends", || ids(&lb).len() == 3).await;
+    running.shutdown().await;
+}
+
+#[test]
+fn to_zero_needs_a_queue() {
+    let settings = ScaleSettings::new(AutoScale::new().instances(0, 1));
+    let lb = LoadBalancer::builder().auto_scaler(settings, Fake::new(0, true), InstanceTemplate::default());
+    let said = lb.build().unwrap_err().to_string();
+    assert!(said.contains("autoscale.min_instances = 0: needs queuing"), "{said}");
+}
