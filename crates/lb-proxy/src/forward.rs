@@ -395,6 +395,7 @@ impl<B: RequestBody> Service<B> {
     }
 
     /// The backend's response becomes the client's.
+    #[inline(always)] // for the plain walk: mirrors call it, too
     pub(crate) fn hand_on(
         self: &Arc<Self>,
         response: Response<ResponseBody<B>>,

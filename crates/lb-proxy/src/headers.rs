@@ -165,6 +165,7 @@ impl Forwarding {
 const ADDED: usize = 6;
 
 /// Makes a client's headers fit for a backend. `whose` is what [`Client::address`] said of the request.
+#[inline(always)] // for the plain walk: mirrors call it, too
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
     seen: &Seen,

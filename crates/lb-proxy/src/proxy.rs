@@ -58,6 +58,8 @@ pub(crate) struct Worker<B: RequestBody> {
     pub(crate) leaves: Box<[Leaf<B>]>,
     /// None where there is one service, which takes everything.
     routing: Option<Routing>,
+    /// There is one service, and nothing is done to requests and responses beside it.
+    is_bare: bool,
     pub(crate) trusted: Option<Arc<TrustedPeers>>,
     ids: Option<Arc<RequestIds>>,
     /// None where nothing is to be said in place of errors or beside them.
@@ -300,6 +302,7 @@ impl<B: RequestBody> Proxy<B> {
             worker: Arc::new(Worker {
                 services,
                 leaves,
+                is_bare: routing.is_none() && ids.is_none() && extras.is_none(),
                 routing,
                 trusted,
                 ids,
@@ -331,6 +334,11 @@ impl<B: RequestBody> Proxy<B> {
         Counters::count(&w.counters.requests);
         watch.set_active(true);
         let (seen, is_head) = (Seen::of(request.headers()), request.method() == Method::HEAD);
+        if w.is_bare {
+            let response = self.alone(request, (&seen, is_head), client, watch).await;
+            w.counters.response(response.status());
+            return response;
+        }
         let id = w.ids.as_ref().map(|ids| ids.assign(request.headers_mut(), client));
         let (whose, mut way) = w.way(&mut request, &seen, client, id.as_ref());
         let mut stopped = None;
@@ -387,6 +395,34 @@ impl<B: RequestBody> Proxy<B> {
         }
         w.counters.response(response.status());
         response
+    }
+}
+
+impl<B: RequestBody> Proxy<B> {
+    /// Answers a request where there is one pool and nothing that goes with a route. By itself, so that who has no routes pays nothing for them.
+    async fn alone(
+        &self,
+        request: Request<B>,
+        (seen, is_head): (&Seen, bool),
+        client: &Client,
+        watch: &Arc<Watch>,
+    ) -> Response<ProxyBody<B>> {
+        let service = &self.worker.services[0];
+        let answered = match request::check(&request, seen) {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let whose = client.address(request.headers());
+                let asked = Asked { whose, id: None, routed: None, copier: None };
+                service.forward(request, &asked, seen, client, watch).await
+            }
+        };
+        match answered {
+            Ok(response) => response,
+            Err(error) => {
+                rest(error, client, watch);
+                service.own_response(error, seen.json, is_head)
+            }
+        }
     }
 }
 
