@@ -163,7 +163,7 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct AdminArgs {
     /// The admin address of the edge-lb that is asked
-    #[arg(long, value_name = "ADDRESS", env = "EDGE_LB_ADMIN", default_value = "127.0.0.1:9900")]
+    #[arg(long, value_name = "ADDRESS", env = "EDGE_LB_ADMIN", default_value = "127.0.0.1:9900", value_parser = asked_address)]
     pub(crate) admin: SocketAddr,
 }
 
@@ -392,6 +392,12 @@ fn admin_address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// The address of an edge-lb to ask, also as `run` prints it: as a URL.
+fn asked_address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    address.parse().map_err(|_| "it must be IP:port, such as 127.0.0.1:9900".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +411,14 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_is_asked_may_be_named_as_run_prints_it() {
+        for text in ["[::1]:9901", "http://[::1]:9901", "http://[::1]:9901/"] {
+            assert_eq!(asked_address(text).unwrap().port(), 9901, "{text}");
+        }
+        assert!(asked_address("http://localhost").is_err());
     }
 
     #[test]
@@ -454,7 +468,7 @@ mod tests {
                 ErrorKind::MissingRequiredArgument,
                 "--latency-ratio-max",
             ),
-            ("status --admin here", ErrorKind::ValueValidation, "--admin"),
+            ("status --admin here", ErrorKind::ValueValidation, "IP:port"),
             ("geo lookup", ErrorKind::MissingRequiredArgument, "IP"),
             ("geo --about lookup ::1", ErrorKind::ArgumentConflict, "--about"),
             ("geo look", ErrorKind::InvalidSubcommand, "'lookup'"),

@@ -54,6 +54,8 @@ pub(super) struct Look {
     pub(super) event: Option<Event>,
     /// Whether this is said for the first time: not at each look of one that goes on being inconclusive.
     pub(super) is_news: bool,
+    /// What both sides had done in the step when it was decided.
+    pub(super) windows: [Window; 2],
 }
 
 impl Guided {
@@ -111,10 +113,11 @@ impl Guided {
         now: Nanos,
     ) -> Result<Look, RolloutError> {
         if let Some(decision) = self.rollout.end() {
-            return Ok(Look { decision, event: None, is_news: false });
+            return Ok(Look { decision, event: None, is_news: false, windows: self.windows });
         }
-        self.windows = self.windows_at(sides);
-        let (decision, event) = self.rollout.steer(split, (&self.windows[0], &self.windows[1]), by, now)?;
+        let windows = self.windows_at(sides);
+        self.windows = windows;
+        let (decision, event) = self.rollout.steer(split, (&windows[0], &windows[1]), by, now)?;
         let was_inconclusive = std::mem::replace(&mut self.inconclusive, false);
         let is_news = match decision {
             RolloutDecision::Hold => false,
@@ -132,7 +135,7 @@ impl Guided {
             self.windows = [Window::default(); 2];
         }
         self.measure(sides);
-        Ok(Look { decision, event, is_news })
+        Ok(Look { decision, event, is_news, windows })
     }
 
     /// More patience.
@@ -251,6 +254,8 @@ mod tests {
             (RolloutDecision::Advance { percent: percent(50.0) }, true)
         );
         assert_eq!(look.event.unwrap().to[1], percent(50.0));
+        // What is told of the decision is what it was made by; what is shown from now on is the next step's.
+        assert_eq!((look.windows[1].requests, g.windows[1].requests), (150, 0));
         old.does(100, 1, 0);
         new.does(100, 1, 60);
         let look = g.look(&split, &sides(&old, &new), "rollout", at(61)).unwrap();

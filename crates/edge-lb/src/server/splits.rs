@@ -119,7 +119,7 @@ impl Guarded {
                 Ok(look) => {
                     *stuck = false;
                     if look.is_news {
-                        let [old, new] = &guided.windows;
+                        let [old, new] = &look.windows;
                         tell_decision(name, look.decision, (old, new));
                     }
                 }
