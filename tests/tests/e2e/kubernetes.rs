@@ -47,7 +47,7 @@ endpoints:
 
 fn discovery(api: &KubernetesApi) -> String {
     format!(
-        "discovery = {{ type = \"kubernetes\", service = \"web\", namespace = \"shop\", port = \"http\", timeout = \"2s\", api = {{ url = \"{}\" }} }}",
+        "discovery = {{ type = \"kubernetes\", service = \"web\", namespace = \"shop\", port = \"http\", timeout = \"5s\", api = {{ url = \"{}\" }} }}",
         api.url()
     )
 }
@@ -104,7 +104,7 @@ fn scaled(api: &KubernetesApi, pods: [&Backend; 2]) -> EdgeLb {
     let scale = format!(
         "max_connections = 10\nqueuing = {{ overload = {{ enabled = false }} }}\nautoscale = {{ min_instances = 2, max_instances = 5, metric = \"in-flight\", \
          target = {{ value = 50, rise_window = \"1s\" }}, metrics_window = \"2s\", cooldown_period = \"1s\", known_percent = 40, \
-         driver = {{ type = \"kubernetes\", kind = \"deployment\", name = \"web\", namespace = \"shop\", timeout = \"2s\", \
+         driver = {{ type = \"kubernetes\", kind = \"deployment\", name = \"web\", namespace = \"shop\", \
          retry = {{ tries = 2, first = \"10ms\" }}, api = {{ url = \"{}\" }} }} }}",
         api.url()
     );
@@ -139,9 +139,9 @@ fn without_the_api_traffic_goes_on_and_the_failure_is_told() {
     let lb = scaled(&api, [&a, &b]);
     api.kill();
     let load = Load::new(lb.address()).connections(20).requests_each(1_000_000).start();
-    eventually(LIMIT, "the order's failure is told", || !events(&lb, "driver-error").is_empty());
-    let error = events(&lb, "driver-error")[0].to_string();
-    assert!(error.contains("onnect"), "{error}");
+    eventually(LIMIT, "the order's failure is told", || {
+        events(&lb, "driver-error").iter().any(|e| e.to_string().contains("onnect"))
+    });
     eventually(LIMIT, "the discovery says so, too", || {
         json(&lb, "/api/v1/pools/main")["discovery"].to_string().contains("shop/web: ")
     });
