@@ -32,6 +32,7 @@
 //! | `health-tls`, `health-grpc` | active checks over TLS, by the gRPC health protocol | `health` |
 //! | `discovery-dns`, `discovery-file` | backends from DNS, from a watched file | `balancer::discover` |
 //! | `discovery-kubernetes` | backends from a Kubernetes service; not in `full` | `balancer::discover::kubernetes` |
+//! | `kubernetes` | the same, auto-scaling of deployments and stateful sets, and both in configurations; not in `full` | `autoscale::driver::kubernetes` |
 //! | `faults` (default) | circuit breakers before the backends, passive detection | [`LoadBalancer`]`::circuit_breaker`, `on_fault` |
 //! | `breaker` | the circuit breaker to use by itself | `breaker` |
 //! | `proxy` | the HTTP/1.1 reverse proxy | `proxy` |
@@ -48,7 +49,7 @@
 //! | `server` | from a configuration to a running server; has all of the above but `tower` | `assemble` |
 //! | `orca` | the parser of backends' load reports, for [`Algorithm::Adaptive`] without the proxy (which has it) | `core::orca` |
 //! | `serde` | serde derives of metrics and statuses | |
-//! | `full` | everything | |
+//! | `full` | everything but `kubernetes` | |
 //!
 //! A feature only adds; it never changes what is there without it. Examples: `embed` (choose and account, no network), `admission` (a queue and
 //! a rate limit), `regions` (a balancer for each region, and one over them), `proxy` (the proxy inside a server of your own), `gateway` (several pools
@@ -157,6 +158,7 @@ pub fn features() -> Vec<&'static str> {
         ("health", cfg!(feature = "health")),
         ("health-grpc", cfg!(feature = "health-grpc")),
         ("health-tls", cfg!(feature = "health-tls")),
+        ("kubernetes", cfg!(feature = "kubernetes")),
         ("orca", cfg!(feature = "orca")),
         ("proxy", cfg!(feature = "proxy")),
         ("route", cfg!(feature = "route")),

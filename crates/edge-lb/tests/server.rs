@@ -159,6 +159,29 @@ async fn configurations_that_cannot_work_are_refused() {
 }
 
 #[tokio::test]
+async fn kubernetes_is_there_in_a_build_that_has_it_and_else_the_error_says_which_has() {
+    let discovery =
+        "discovery = { type = \"kubernetes\", service = \"web\", api = { url = \"http://127.0.0.1:1\" } }";
+    let file = "discovery = { type = \"file\", path = \"none.json\" }";
+    let driver = "autoscale.driver = { type = \"kubernetes\", name = \"web\", api = { url = \"http://127.0.0.1:1\" } }";
+    for (keys, section) in
+        [(discovery.to_owned(), "discovery"), (format!("{file}\n{driver}"), "autoscale.driver")]
+    {
+        let text = format!("listeners = [{{ address = \"127.0.0.1:0\" }}]\n[pools.web]\n{keys}\n");
+        let made = assemble(parse(&text, Format::Toml, "x.toml").unwrap());
+        if cfg!(feature = "kubernetes") {
+            assert!(made.is_ok(), "{section}: {:?}", made.err());
+            continue;
+        }
+        let error = made.unwrap_err();
+        let wanted = format!(
+            "pool \"web\", {section}: this build has no `kubernetes`: build edge-lb with this cargo feature"
+        );
+        assert_eq!((error.to_string(), error.is_config()), (wanted, true));
+    }
+}
+
+#[tokio::test]
 async fn every_setting_of_a_file_arrives() {
     let text = r#"
         workers = 1

@@ -5,6 +5,7 @@ mod autoscale;
 mod compression;
 mod gate;
 mod geo;
+mod kubernetes;
 mod mirror;
 mod pooling;
 mod route;
@@ -17,6 +18,7 @@ pub use autoscale::{Autoscale, ScaleDriver};
 pub use compression::{Coding, Compression};
 pub use gate::{BasicAuth, Cors, ErrorPage, ForwardAuth, Gate, IdTrust, RequestId};
 pub use geo::{ClientIpHeader, Geo, GeoCache, GeoDatabase, GeoRegion, PoolGeo, Regional, RegionalBalancer};
+pub use kubernetes::{KubernetesApi, KubernetesPods, KubernetesWorkload, PodFamily, PodPort, WorkloadKind};
 pub use mirror::Mirror;
 pub use pooling::ConnectionPooling;
 pub use route::{HeaderChanges, PathRewrite, Route, RouteAction};
@@ -369,6 +371,8 @@ pub enum Discovery {
         /// The file; [`load`](crate::load) makes it relative to the configuration file's folder.
         path: PathBuf,
     },
+    /// The pods behind a Kubernetes service.
+    Kubernetes(KubernetesPods),
 }
 
 /// Which DNS records tell the backends.

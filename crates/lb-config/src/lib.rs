@@ -50,9 +50,10 @@ pub use address::{AddressError, ListenAddress};
 pub use config::{
     Admin, Affinity, Autoscale, BasicAuth, Caching, CircuitBreaker, ClientIpHeader, Coding, Compression,
     Config, ConnectionPooling, Cors, Discovery, DnsRecord, ErrorPage, ForwardAuth, Gate, Geo, GeoCache,
-    GeoDatabase, GeoRegion, HeaderChanges, Hedge, IdTrust, Limiting, Listener, Log, LogFormat, LogLevel,
-    Mirror, PathRewrite, Pool, PoolGeo, Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy,
-    Route, RouteAction, ScaleDriver, Split, Sticky, Storage, Store,
+    GeoDatabase, GeoRegion, HeaderChanges, Hedge, IdTrust, KubernetesApi, KubernetesPods, KubernetesWorkload,
+    Limiting, Listener, Log, LogFormat, LogLevel, Mirror, PathRewrite, PodFamily, PodPort, Pool, PoolGeo,
+    Queuing, Regional, RegionalBalancer, RequestId, RetryOn, RetryPolicy, Route, RouteAction, ScaleDriver,
+    Split, Sticky, Storage, Store, WorkloadKind,
 };
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use flags::FlagsError;
@@ -97,8 +98,13 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 fn place_in(folder: &Path, config: &mut Config) {
     let place = |path: &mut PathBuf| *path = folder.join(&*path);
     for pool in config.pools.values_mut() {
-        if let Some(Discovery::File { path }) = &mut pool.discovery {
-            place(path);
+        match &mut pool.discovery {
+            Some(Discovery::File { path }) => place(path),
+            Some(Discovery::Kubernetes(pods)) => pods.api.paths().for_each(place),
+            _ => {}
+        }
+        if let Some(Autoscale { driver: ScaleDriver::Kubernetes(workload), .. }) = &mut pool.autoscale {
+            workload.api.paths().for_each(place);
         }
         if let Some(ca) = pool.health_check.as_mut().and_then(|check| check.tls.ca.as_mut()) {
             place(ca);

@@ -20,8 +20,8 @@ fn each_says_what_is_wrong() {
     for (pool, says) in [
         (scaled(""), "missing key `driver`"),
         (
-            scaled("driver = { type = \"kubernetes\" }"),
-            "`type` must be one of process, exec, webhook, not \"kubernetes\"",
+            scaled("driver = { type = \"docker\" }"),
+            "`type` must be one of process, exec, webhook, kubernetes, not \"docker\"",
         ),
         (scaled("driver = { type = \"process\" }"), "missing key `command`"),
         (
@@ -76,4 +76,16 @@ fn each_says_what_is_wrong() {
         assert!(said.contains(says), "{pool}\nshould say: {says}\nsays: {said}");
     }
     assert_eq!(errors(&scaled(DRIVER)), "");
+}
+
+#[test]
+fn what_is_wrong_with_a_target_is_told_at_its_key() {
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:8080\"\n[pools.web.autoscale]\nmetrics_window = \"5s\"\n{DRIVER}\n[pools.web.autoscale.target]\n\
+         value = 60\nrise_window = \"10s\"\n"
+    );
+    let error = parse(&text, Format::Toml, "f").unwrap_err();
+    let [d] = error.diagnostics() else { panic!("{error}") };
+    assert_eq!(d.message, "`rise_window` = 10s: must be at most metrics_window, 5s");
+    assert_eq!((d.line, &text[d.span.clone()]), (8, "\"10s\""), "{error}");
 }

@@ -216,7 +216,7 @@ address = "127.0.0.1:8080"
 discovery = { type = "dns", name = "10.0.0.1", path = "a" }
 "#,
         r#"f:4:1: error: missing key `port`
-  help: it takes 1–65535
+  help: it takes 1–65535; with kubernetes also a name
 f:4:36: error: "10.0.0.1" is an IP address, not a DNS name
   help: list it in `backends`
 f:4:48: error: `path` belongs to discovery by file"#,
@@ -247,6 +247,6 @@ address = "127.0.0.1:8080"
 [pools.web]
 discovery = { type = "consul" }
 "#,
-        r#"f:4:22: error: `type` must be one of dns, file, not "consul""#,
+        r#"f:4:22: error: `type` must be one of dns, file, kubernetes, not "consul""#,
     );
 }

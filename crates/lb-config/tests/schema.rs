@@ -102,6 +102,10 @@ fn with(section: &Section, keys: &str) -> String {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("session_affinity".to_owned(), table("type = \"cookie\"").into());
     }
+    if section.path.ends_with("discovery.api") {
+        let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
+        pool.insert("discovery".to_owned(), table("type = \"kubernetes\"\nservice = \"a\"").into());
+    }
     if section.path.ends_with("load_shedding") || section.path.ends_with("adaptive_concurrency") {
         let pool = file["pools"]["main"].as_table_mut().expect("it is a table");
         pool.insert("queuing".to_owned(), Table::new().into());

@@ -15,7 +15,7 @@ fn configurations(page: &str) -> Vec<String> {
 fn the_configurations_of_the_pages_are_good() {
     let pages = [
         ("admission.md", 1),
-        ("autoscaling.md", 1),
+        ("autoscaling.md", 2),
         ("connections.md", 1),
         ("faults.md", 1),
         ("sessions.md", 1),

@@ -27,6 +27,7 @@ mod headers;
 mod health;
 mod hedge;
 mod kill_and_revive;
+mod kubernetes;
 mod limits;
 mod load_reports;
 mod malformed;

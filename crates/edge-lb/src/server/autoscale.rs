@@ -19,9 +19,7 @@ pub(super) fn scaled(
     // Its tasks live on a runtime.
     tokio::runtime::Handle::try_current().map_err(|_| AssembleError::NoRuntime)?;
     let events = ScaleEvents::new();
-    let made =
-        make(driver, &events).ok_or_else(|| AssembleError::ScaleDriverKind { pool: name.to_owned() })?;
-    let driver = made.map_err(|error| AssembleError::ScaleDriver { pool: name.to_owned(), error })?;
+    let driver = make(name, driver, &events)?;
     let settings = ScaleSettings::new(scale)
         .drain_grace(drain_grace)
         .replace_unhealthy_after(replace_unhealthy_after)
@@ -29,15 +27,16 @@ pub(super) fn scaled(
     Ok(builder.auto_scaler(settings, driver, template))
 }
 
-/// `None`: a kind that this version does not know.
-fn make(driver: ScaleDriver, events: &ScaleEvents) -> Option<Result<Arc<dyn Driver>, DriverError>> {
+fn make(pool: &str, driver: ScaleDriver, events: &ScaleEvents) -> Result<Arc<dyn Driver>, AssembleError> {
     fn shared<D: Driver>(driver: D) -> Arc<dyn Driver> {
         Arc::new(driver)
     }
-    Some(match driver {
+    let made = match driver {
         ScaleDriver::Process(s) => ProcessDriver::new(s, Hooks::new().events(events.sink())).map(shared),
         ScaleDriver::Exec(s) => ExecDriver::new(s, Some(events.sink())).map(shared),
         ScaleDriver::Webhook(s) => WebhookDriver::new(s, Some(events.sink())).map(shared),
-        _ => return None,
-    })
+        ScaleDriver::Kubernetes(w) => return super::kubernetes::driver(pool, w, events),
+        _ => return Err(AssembleError::ScaleDriverKind { pool: pool.to_owned() }),
+    };
+    made.map_err(|error: DriverError| AssembleError::ScaleDriver { pool: pool.to_owned(), error })
 }

@@ -160,6 +160,27 @@ pub enum AssembleError {
         /// The pool's name.
         pool: String,
     },
+    /// A pool's discovery in Kubernetes is set wrong.
+    #[error("pool \"{pool}\", discovery.{error}")]
+    DiscoverySettings {
+        /// The pool's name.
+        pool: String,
+        /// Which setting, and why.
+        #[source]
+        error: lb_types::SettingsError,
+    },
+    /// This build lacks what a section of a pool asks for.
+    #[error(
+        "pool \"{pool}\", {section}: this build has no `{feature}`: build edge-lb with this cargo feature"
+    )]
+    NotInBuild {
+        /// The pool's name.
+        pool: String,
+        /// The section.
+        section: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
     /// A header that agents should speak in, or that should name a request's priority, has no such name.
     #[error("pool \"{pool}\": \"{header}\" is no header name")]
     HeaderName {

@@ -13,6 +13,7 @@ mod autoscale;
 mod error;
 mod gate;
 mod geo;
+mod kubernetes;
 mod log;
 mod metrics;
 mod pool;

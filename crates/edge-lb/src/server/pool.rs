@@ -194,6 +194,7 @@ pub(super) fn balancer(
                 Ok::<_, String>(found)
             }))
         }
+        Some(Discovery::Kubernetes(pods)) => super::kubernetes::discovered(name, builder, pods)?,
         Some(_) => return Err(AssembleError::DiscoveryKind { pool: name.to_owned() }),
     };
     Ok(builder.build()?)

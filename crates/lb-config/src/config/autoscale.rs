@@ -1,5 +1,6 @@
 //! How many backends there are, and who makes them.
 
+use super::KubernetesWorkload;
 use lb_autoscale::driver::exec::ExecSettings;
 use lb_autoscale::driver::process::ProcessSettings;
 use lb_autoscale::driver::webhook::WebhookSettings;
@@ -32,4 +33,6 @@ pub enum ScaleDriver {
     Exec(ExecSettings),
     /// A URL that the number is posted to.
     Webhook(WebhookSettings),
+    /// A workload of Kubernetes.
+    Kubernetes(KubernetesWorkload),
 }

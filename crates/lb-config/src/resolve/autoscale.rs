@@ -120,27 +120,36 @@ fn scale(t: &Reader<'_>) -> AutoScale {
     s.step_down = t.field("step_down").integer(1..=10_000);
     set(&mut s.known_percent, t.field("known_percent").integer(0..=100));
     set(&mut s.dry_run, t.field("dry_run").boolean());
-    if let Some(r) = t.field("target").table() {
+    let target = t.field("target").table();
+    if let Some(r) = &target {
         t.refuse(&["scale_up_threshold", "scale_down_threshold"], |key| {
             format!("`{key}` does nothing with `target`")
         });
         let mut target = Target::new(r.field("value").required().positive(VALUE_MAX).unwrap_or(60.0));
         target.rise_window = target.rise_window.min(s.metrics_window);
-        set_duration_within(&mut target.rise_window, &r, "rise_window", SEC..=DAY);
+        set_duration_within(&mut target.rise_window, r, "rise_window", SEC..=DAY);
         set(&mut target.tolerance_percent, r.field("tolerance_percent").integer(0..=100));
-        set_duration_within(&mut target.drain_within, &r, "drain_within", SEC..=DAY);
+        set_duration_within(&mut target.drain_within, r, "drain_within", SEC..=DAY);
         s.mode = Mode::Target(target);
     }
     if let Err(e) = s.validate() {
-        wrong(t, &e);
+        match e.field.strip_prefix("target.").zip(target.as_ref()) {
+            Some((key, r)) => wrong_at(r, key, &e),
+            None => wrong(t, &e),
+        }
     }
     s
 }
 
 /// Says what is wrong where it stands, if it stands anywhere.
 fn wrong(t: &Reader<'_>, e: &SettingsError) {
-    if t.mentions(e.field) {
-        t.field(e.field).bad_setting(&e.value, &e.must);
+    wrong_at(t, e.field, e);
+}
+
+/// The same where the key has another name than the setting.
+fn wrong_at(t: &Reader<'_>, key: &str, e: &SettingsError) {
+    if t.mentions(key) {
+        t.field(key).bad_setting(&e.value, &e.must);
     } else {
         t.sink.error(t.span, format!("`{}` = {}: {}", e.field, e.value, e.must));
     }

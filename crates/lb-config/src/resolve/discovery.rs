@@ -1,20 +1,34 @@
 //! `discovery`: where to find backends that the file does not list.
 
+use super::known::Known;
+use super::kubernetes;
 use crate::config::{Discovery, DnsRecord};
 use crate::node::shorten;
 use crate::reader::Reader;
 use lb_types::{Address, BackendUrl, Host};
 
+/// The keys of each type beside `type` and `enabled`.
+const TYPES: [(&str, &[&str]); 3] = [
+    ("dns", &["name", "port", "record", "interval"]),
+    ("file", &["path"]),
+    ("kubernetes", &["service", "namespace", "port", "family", "api", "timeout"]),
+];
+
 /// The discovery, `None` where it is wrong.
-pub(super) fn discovery(r: &Reader<'_>) -> Option<Discovery> {
-    let kind = r.field("type").required().choice(&[("dns", true), ("file", false)])?;
-    let belongs = |key: &str, to: &str| format!("`{key}` belongs to discovery by {to}");
-    if kind {
-        r.refuse(&["path"], |key| belongs(key, "file"));
-        dns(r)
-    } else {
-        r.refuse(&["name", "port", "record", "interval"], |key| belongs(key, "dns"));
-        r.field("path").required().text().map(|path| Discovery::File { path: path.into() })
+pub(super) fn discovery(r: &Reader<'_>, known: &Known<'_>) -> Option<Discovery> {
+    let kind = r.field("type").required().choice(&TYPES.map(|(name, _)| (name, name)))?;
+    let (_, own) = TYPES.iter().find(|(name, _)| *name == kind).expect("it was chosen from them");
+    for (name, keys) in TYPES {
+        // A key that two others have is told once.
+        let first = |key: &str| TYPES.iter().find(|(_, keys)| keys.contains(&key)).map(|(name, _)| *name);
+        let is_foreign = |key: &&str| !own.contains(key) && first(key) == Some(name);
+        let foreign: Vec<_> = keys.iter().copied().filter(is_foreign).collect();
+        r.refuse(&foreign, |key| format!("`{key}` belongs to discovery by {name}"));
+    }
+    match kind {
+        "dns" => dns(r),
+        "file" => r.field("path").required().text().map(|path| Discovery::File { path: path.into() }),
+        _ => kubernetes::pods(r, known).map(Discovery::Kubernetes),
     }
 }
 

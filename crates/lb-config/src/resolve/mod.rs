@@ -18,6 +18,7 @@ mod geo_pool;
 mod health;
 mod http_check;
 mod known;
+mod kubernetes;
 mod listener;
 mod mirror;
 mod outlier;

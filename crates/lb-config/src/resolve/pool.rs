@@ -56,7 +56,7 @@ pub(super) fn pool(name: &str, r: &Reader<'_>, known: &Known<'_>) -> Pool {
     let mut finds = discovery.is_present();
     if let Some(d) = discovery.table() {
         finds = d.enabled();
-        pool.discovery = discovery::discovery(&d).filter(|_| finds);
+        pool.discovery = discovery::discovery(&d, known).filter(|_| finds);
     }
     let list = r.field("backends");
     let readers = list.tables();

@@ -1,6 +1,7 @@
 //! How many backends there are: when instances come and go, who starts them, and what they become.
 
 use super::Default::{Required, Text, Value};
+use super::kubernetes::API;
 use super::proof::*;
 use super::{Key, Kind, Section};
 
@@ -164,6 +165,7 @@ pub(super) static TARGET: Section = Section {
 const HOLD: &str = "value = 60";
 const PROCESS: &str = "type = \"process\"\ncommand = [\"a\", \"{port}\"]";
 const EXEC: &str = "type = \"exec\"\ncommand = [\"a\", \"{desired}\"]";
+const KUBE: &str = "type = \"kubernetes\"\nname = \"web\"";
 const HOOK: &str = "type = \"webhook\"\nurl = \"http://127.0.0.1:1/\"";
 
 macro_rules! process {
@@ -178,11 +180,11 @@ pub(super) static DRIVER: Section = Section {
     keys: &[
         Key::built(
             "type",
-            "`process`, `exec` or `webhook`",
+            "`process`, `exec`, `webhook` or `kubernetes`",
             Required,
             change(PROCESS, EXEC),
-            "`process`: processes of this machine. `exec`: a command is run with the number. `webhook`: the number is posted. With the last two instances come \
-             by `discovery`.",
+            "`process`: processes of this machine. `exec`: a command is run with the number. `webhook`: the number is posted. `kubernetes`: a workload's \
+             replicas are set. With the last three instances come by `discovery`.",
         ),
         Key::built(
             "command",
@@ -208,9 +210,9 @@ pub(super) static DRIVER: Section = Section {
         Key::built(
             "timeout",
             "duration, 10ms–1h",
-            Text("`\"30s\"` with `exec`, `\"10s\"` with `webhook`"),
+            Text("`\"30s\"` with `exec`, else `\"10s\"`"),
             change(EXEC, "type = \"exec\"\ncommand = [\"a\", \"{desired}\"]\ntimeout = \"1s\""),
-            "`exec`, `webhook`: how long one try may take.",
+            "`exec`, `webhook`, `kubernetes`: how long one try may take.",
         ),
         Key::built(
             "url",
@@ -228,10 +230,30 @@ pub(super) static DRIVER: Section = Section {
         ),
         Key::built(
             "name",
-            "1–64 letters, digits, `-` and `_`",
-            Text("the pool's name"),
+            "text",
+            Text("the pool's name; required with `kubernetes`"),
             process!("name = \"web\""),
-            "`process`: instances are called `NAME-1`, `NAME-2` …",
+            "`process`: instances are called `NAME-1`, `NAME-2` … (1–64 letters, digits, `-` and `_`). `kubernetes`: the workload.",
+        ),
+        Key::built(
+            "kind",
+            "`deployment` or `statefulset`",
+            Value("\"deployment\""),
+            change(KUBE, "type = \"kubernetes\"\nname = \"web\"\nkind = \"statefulset\""),
+            "`kubernetes`: what is scaled.",
+        ),
+        Key::built(
+            "namespace",
+            "text",
+            Value("\"default\""),
+            change(KUBE, "type = \"kubernetes\"\nname = \"web\"\nnamespace = \"shop\""),
+            "`kubernetes`: the workload's namespace.",
+        ),
+        Key::section(
+            "api",
+            Kind::Table(&API),
+            Text("automatic"),
+            "`kubernetes`: how the cluster is reached.",
         ),
         Key::built(
             "inherit_environment",

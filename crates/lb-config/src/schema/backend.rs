@@ -3,6 +3,7 @@
 use super::Default::{Required, Text, Value};
 use super::agent::BACKEND_AGENT_CHECK;
 use super::health::BACKEND_HEALTH_CHECK;
+use super::kubernetes::API;
 use super::proof::*;
 use super::{Key, Kind, Section};
 
@@ -84,7 +85,7 @@ const BACKEND_1: &str = "url = \"http://127.0.0.1:1\"";
 
 pub(super) static DISCOVERY: Section = Section {
     path: "pools.NAME.discovery",
-    doc: "Backends from DNS or from a file that is watched. What was last found is kept when DNS or the file fails. When absent: only `backends`.",
+    doc: "Backends from DNS, from a file that is watched or from a Kubernetes service. What was last found is kept when the source fails. When absent: only `backends`.",
     keys: &[
         Key::built(
             "enabled",
@@ -95,7 +96,7 @@ pub(super) static DISCOVERY: Section = Section {
         ),
         Key::built(
             "type",
-            "`dns` or `file`",
+            "`dns`, `file` or `kubernetes`",
             Required,
             change(DNS, "type = \"file\"\npath = \"b.json\""),
             "Where to look.",
@@ -109,10 +110,10 @@ pub(super) static DISCOVERY: Section = Section {
         ),
         Key::built(
             "port",
-            "1–65535",
-            Text("required with `address`"),
+            "1–65535; with `kubernetes` also a name",
+            Text("required with `address`; with `kubernetes` the service's only one"),
             change(DNS, "type = \"dns\"\nname = \"a.internal.\"\nport = 81"),
-            "`dns` with `record = \"address\"`: the port of every backend.",
+            "`dns` with `record = \"address\"`: the port of every backend. `kubernetes`: the pods' port, by its number or its name in the service.",
         ),
         Key::built(
             "record",
@@ -135,8 +136,43 @@ pub(super) static DISCOVERY: Section = Section {
             change("type = \"file\"\npath = \"a.json\"", "type = \"file\"\npath = \"b.json\""),
             "`file`: a TOML, YAML or JSON file with a list `backends`. Relative to the configuration file's folder.",
         ),
+        Key::built(
+            "service",
+            "text",
+            Text("required with `kubernetes`"),
+            change(PODS, "type = \"kubernetes\"\nservice = \"b\""),
+            "`kubernetes`: the service whose pods are the backends.",
+        ),
+        Key::built(
+            "namespace",
+            "text",
+            Value("\"default\""),
+            change(PODS, "type = \"kubernetes\"\nservice = \"a\"\nnamespace = \"shop\""),
+            "`kubernetes`: its namespace.",
+        ),
+        Key::built(
+            "family",
+            "`ipv4` or `ipv6`",
+            Text("either; of a pod that has both, IPv4"),
+            change(PODS, "type = \"kubernetes\"\nservice = \"a\"\nfamily = \"ipv6\""),
+            "`kubernetes`: addresses of this family alone.",
+        ),
+        Key::built(
+            "timeout",
+            "duration, 10ms–1h",
+            Value("\"10s\""),
+            change(PODS, "type = \"kubernetes\"\nservice = \"a\"\ntimeout = \"1s\""),
+            "`kubernetes`: how long one request of the API may take.",
+        ),
+        Key::section(
+            "api",
+            Kind::Table(&API),
+            Text("automatic"),
+            "`kubernetes`: how the cluster is reached.",
+        ),
     ],
 };
+const PODS: &str = "type = \"kubernetes\"\nservice = \"a\"";
 const DNS: &str = "type = \"dns\"\nname = \"a.internal.\"\nport = 80";
 
 /// A file of discovered backends.

@@ -13,6 +13,7 @@ mod compression;
 mod gate;
 mod geo;
 mod health;
+mod kubernetes;
 mod mirror;
 mod outlier;
 mod pool;

@@ -5,7 +5,7 @@ use crate::config::ScaleDriver;
 use crate::node::Value;
 use crate::reader::{Field, Reader};
 use crate::resolve::known::Known;
-use crate::resolve::{set, set_duration_within};
+use crate::resolve::{kubernetes, set, set_duration_within};
 use lb_autoscale::AutoScale;
 use lb_autoscale::driver::exec::ExecSettings;
 use lb_autoscale::driver::process::{Orphans, ProcessSettings, Ready};
@@ -16,7 +16,8 @@ use std::time::Duration;
 type Read = fn(&str, &Reader<'_>, &AutoScale, &Known<'_>) -> Option<ScaleDriver>;
 
 /// Another type is one more row here, with its keys in the schema.
-const TYPES: [(&str, Read); 3] = [("process", process), ("exec", exec), ("webhook", webhook)];
+const TYPES: [(&str, Read); 4] =
+    [("process", process), ("exec", exec), ("webhook", webhook), ("kubernetes", workload)];
 
 /// The driver; `None` where it is wrong.
 pub(super) fn driver(
@@ -166,4 +167,9 @@ fn webhook(_: &str, r: &Reader<'_>, _: &AutoScale, known: &Known<'_>) -> Option<
         wrong(r, &e);
     }
     Some(ScaleDriver::Webhook(s))
+}
+
+fn workload(_: &str, r: &Reader<'_>, _: &AutoScale, known: &Known<'_>) -> Option<ScaleDriver> {
+    only(r, "kubernetes", &["type", "kind", "name", "namespace", "api", "timeout", "retry"]);
+    kubernetes::workload(r, retry(r), known).map(ScaleDriver::Kubernetes)
 }
