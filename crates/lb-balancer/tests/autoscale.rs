@@ -1,8 +1,10 @@
 //! Scaling with drivers that do what the test says: no processes, and the runtime's time is skipped.
 
 use lb_autoscale::{AutoScale, Driven, Driver, DriverError, DriverFuture, Order, Stage};
-use lb_balancer::{InstanceTemplate, LoadBalancer, ScaleSettings};
-use lb_types::{Backend, BackendId};
+use lb_balancer::admission::queue::{Overload, QueueSettings};
+use lb_balancer::{InstanceTemplate, LoadBalancer, ScaleSettings, SelectOptions};
+use lb_core::PoolSettings;
+use lb_types::{Backend, BackendId, Nanos, Outcome, RequestInfo};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,12 +15,22 @@ struct Fake {
     refuses: usize,
     instances: Option<Mutex<Vec<Driven>>>,
     is_shut: Mutex<bool>,
+    /// How its instances begin.
+    stage: Stage,
 }
 
 impl Fake {
     fn new(refuses: usize, has_list: bool) -> Arc<Self> {
         let instances = has_list.then(Mutex::default);
-        Arc::new(Self { orders: Mutex::default(), refuses, instances, is_shut: Mutex::new(false) })
+        let is_shut = Mutex::new(false);
+        Arc::new(Self { orders: Mutex::default(), refuses, instances, is_shut, stage: Stage::Ready })
+    }
+
+    /// Its instances start until the test says otherwise.
+    fn starting() -> Arc<Self> {
+        let instances = Some(Mutex::default());
+        let is_shut = Mutex::new(false);
+        Arc::new(Self { orders: Mutex::default(), refuses: 0, instances, is_shut, stage: Stage::Starting })
     }
 
     fn orders(&self) -> Vec<u32> {
@@ -37,7 +49,7 @@ impl Fake {
         while instances.len() < order.desired as usize {
             let n = u16::try_from(instances.len() + 1).unwrap();
             let address = SocketAddr::from(([127, 0, 0, 1], 9000 + n));
-            instances.push(Driven::new(format!("i-{n}"), Stage::Ready, address));
+            instances.push(Driven::new(format!("i-{n}"), self.stage, address));
         }
         Ok(())
     }
@@ -132,6 +144,35 @@ async fn in_a_dry_run_nothing_is_ordered() {
     assert_eq!(events.iter().filter(|e| e.kind == "scale-up").count(), 1, "told once: {events:?}");
     assert!(lb.set_scaling_dry_run(false));
     within(Duration::from_secs(10), "two are backends", || ids(&lb).len() == 3).await;
+    running.shutdown().await;
+}
+
+/// Real time: the queue's clock is not the runtime's.
+#[tokio::test]
+async fn who_parks_is_not_refused_for_a_long_wait() {
+    let driver = Fake::starting();
+    let overload = Overload { after: Duration::from_millis(20), target: Duration::from_millis(1) };
+    let settings = ScaleSettings::new(AutoScale::new().instances(0, 1));
+    let mut pool = PoolSettings::default();
+    pool.max_connections = Some(1);
+    let lb = LoadBalancer::builder().settings(pool).queuing(QueueSettings::new().overload(Some(overload)));
+    let lb = lb.auto_scaler(settings, driver.clone(), InstanceTemplate::default()).build().unwrap();
+    let running = lb.start().unwrap();
+    let parked = (0..8).map(|_| {
+        let asked = lb.queue_request(&RequestInfo::default(), &SelectOptions::default());
+        tokio::spawn(async move {
+            let lease = asked.await.expect("it is not refused");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            lease.complete(Outcome::Success { ttfb: Nanos::from_millis(1) });
+        })
+    });
+    let parked: Vec<_> = parked.collect();
+    within(Duration::from_secs(10), "one is started", || driver.orders() == [1]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    driver.instances.as_ref().unwrap().lock().unwrap()[0].stage = Stage::Ready;
+    for one in parked {
+        one.await.unwrap();
+    }
     running.shutdown().await;
 }
 

@@ -70,9 +70,7 @@ fn wave(mark: &str, origin: &Backend) -> EdgeLb {
         "autoscale = {{ min_instances = 2, max_instances = 6, metric = \"in-flight\", target = {{ value = 50, rise_window = \"1s\" }}, {QUICK}, {} }}",
         driver(origin, mark, "")
     );
-    let pool = format!(
-        "algorithm = \"least-connections\"\nmax_connections = 4\nqueuing = {{ overload = {{ enabled = false }} }}\n{scale}"
-    );
+    let pool = format!("algorithm = \"least-connections\"\nmax_connections = 4\nqueuing = {{}}\n{scale}");
     Setup::default().pool(&pool).admin().start()
 }
 

@@ -6,6 +6,7 @@
 //! | `sample` | what the balancer counts, as the scaler's metrics |
 //! | `reconcile` | instances × backends × how many → what to do (pure) |
 //! | `run` | the loop: one beat a second, and at once when a driver tells something or a request parks |
+//! | `spare` | when the queue's overload control is suspended (pure) |
 //! | `events` | what is told of it |
 //!
 //! Backends that the pool was built with stay beside the instances: they serve, and count neither as instances nor as their capacity. With a driver that
@@ -18,6 +19,7 @@ mod events;
 mod reconcile;
 mod run;
 mod sample;
+mod spare;
 
 pub use events::{KeptEvent, ScaleEvent, ScaleEvents};
 pub use lb_autoscale::InstanceTemplate;

@@ -6,11 +6,12 @@
 
 use super::reconcile::{Leaving, Plan, Step, active, reconcile, send_off};
 use super::sample::{Looked, Sampler};
+use super::spare::{Seen as Line, Spare};
 use super::{ScaleEvent, Scaling};
 use crate::LoadBalancer;
 use lb_autoscale::{Action, AutoScaler, Driven, DriverError, Order, Stage};
-use lb_core::{BackendState, Change};
-use lb_types::{BackendId, BackendPatch, Nanos};
+use lb_core::{BackendState, Change, Member};
+use lb_types::{BackendId, BackendPatch, Exclusion, Nanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ struct Loop<'a> {
     scaling: &'a Scaling,
     scaler: AutoScaler,
     sampler: Sampler,
+    spare: Spare,
     /// The backends that the pool was built with.
     fixed: BTreeSet<BackendId>,
     /// The backends that are instances: where, and since when.
@@ -92,6 +94,7 @@ impl<'a> Loop<'a> {
             scaling,
             scaler,
             sampler: Sampler::new(s.metric, s.metrics_window),
+            spare: Spare::default(),
             fixed: fixed.collect(),
             backends: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -170,12 +173,27 @@ impl<'a> Loop<'a> {
                 }
             }
         }
+        self.spare_queue(now, metrics.instances, metrics.starting, dry);
         let mut seen = self.scaling.seen();
         seen.desired =
             if of_driver.is_none() && self.agreed.is_none() { metrics.instances } else { self.desired };
         (seen.current, seen.starting) = (metrics.instances, metrics.starting);
         seen.draining = self.leaving.keys().cloned().collect();
         seen.decision = Some(decision);
+    }
+
+    /// Who waits for what is on its way is not refused for that.
+    fn spare_queue(&mut self, now: Nanos, current: u32, starting: u32, dry: bool) {
+        let Some(queue) = self.lb.queue() else { return };
+        let takes = |m: &Member| matches!(m.exclusion(), None | Some(Exclusion::ConnectionLimit));
+        let seen = Line {
+            waits: queue.is_waiting(),
+            timeout: queue.settings().timeout,
+            has_none: !self.lb.pool().snapshot().members().iter().any(takes),
+            more_come: starting > 0 || (self.under_way.as_ref().is_some_and(|said| said.0 > current)),
+            may_grow: !dry && current < self.scaling.settings.scale.max_instances,
+        };
+        queue.suspend_overload(self.spare.look(now, &seen));
     }
 
     fn is_warming(&self, since: Nanos, now: Nanos) -> bool {
@@ -354,6 +372,15 @@ impl<'a> Loop<'a> {
                 self.failed = Some((said, Instant::now() + wait));
                 self.tell(&ScaleEvent::DriverFailed { error: e.to_string() });
             }
+        }
+    }
+}
+
+impl Drop for Loop<'_> {
+    fn drop(&mut self) {
+        // Nobody would switch it on again.
+        if let Some(queue) = self.lb.queue() {
+            queue.suspend_overload(false);
         }
     }
 }
