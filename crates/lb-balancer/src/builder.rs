@@ -286,6 +286,10 @@ impl LoadBalancerBuilder {
         let finds = false;
         #[cfg(feature = "autoscale")]
         let finds = finds || self.scaling.is_some();
+        #[cfg(feature = "autoscale")]
+        {
+            self.settings.load_reports |= crate::autoscale::goes_by_cpu(self.scaling.as_ref());
+        }
         if self.backends.is_empty() && !finds {
             return Err(BuildError::NoBackends { pool: pool_name() });
         }

@@ -1,10 +1,10 @@
 //! Scaling with drivers that do what the test says: no processes, and the runtime's time is skipped.
 
-use lb_autoscale::{AutoScale, Driven, Driver, DriverError, DriverFuture, Order, Stage};
+use lb_autoscale::{AutoScale, Driven, Driver, DriverError, DriverFuture, Metric, Order, Stage};
 use lb_balancer::admission::queue::{Overload, QueueSettings};
 use lb_balancer::{InstanceTemplate, LoadBalancer, ScaleSettings, SelectOptions};
 use lb_core::PoolSettings;
-use lb_types::{Backend, BackendId, Nanos, Outcome, RequestInfo};
+use lb_types::{Backend, BackendId, LoadReport, Nanos, Outcome, RequestInfo};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -129,6 +129,33 @@ async fn ready_instances_are_backends_beside_those_that_were_there() {
     within(Duration::from_secs(10), "it is back", || ids(&lb).len() == 3).await;
     assert_eq!(lb.get_backend(&"i-1".into()).unwrap().url.to_string(), "http://127.0.0.1:9999");
     running.shutdown().await;
+}
+
+/// CPU is what the program says, else what the instance reports; nobody else's algorithm is asked to keep reports.
+#[tokio::test]
+async fn cpu_comes_from_the_program_or_from_load_reports() {
+    let driver = Fake::new(0, true);
+    let supplied = |id: &BackendId| (*id == "i-1").then_some(90.0);
+    let settings = ScaleSettings::new(AutoScale::new().instances(3, 4)).cpu_from(supplied);
+    let lb = LoadBalancer::builder().auto_scaler(settings, driver.clone(), InstanceTemplate::default());
+    let lb = lb.build().unwrap();
+    let running = lb.start().unwrap();
+    let cpu = || lb.autoscale_status().unwrap().decision.unwrap().inputs.metrics.cpu;
+    within(Duration::from_secs(10), "three are backends", || ids(&lb).len() == 3).await;
+    for id in ["i-1", "i-2"] {
+        let state = lb.pool().snapshot_full().get(&id.into()).unwrap().state().clone();
+        assert!(state.wants_reports());
+        let report =
+            LoadReport { application_utilization: 0.5, cpu_utilization: 0.1, ..LoadReport::default() };
+        state.report(&report, lb.pool().now());
+    }
+    within(Duration::from_secs(10), "it is known", || cpu().known == 2).await;
+    assert_eq!((cpu().sum_percent.round(), cpu().unknown), (140.0, 1));
+    running.shutdown().await;
+    let settings = ScaleSettings::new(AutoScale::new().metric(Metric::InFlight));
+    let lb = LoadBalancer::builder().backend(fixed());
+    let lb = lb.auto_scaler(settings, Fake::new(0, true), InstanceTemplate::default()).build().unwrap();
+    assert!(!lb.pool().settings().load_reports);
 }
 
 #[tokio::test(start_paused = true)]

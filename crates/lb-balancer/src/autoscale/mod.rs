@@ -27,9 +27,10 @@ pub(crate) use run::run;
 
 use crate::{BuildError, LoadBalancer, LoadBalancerBuilder};
 use lb_autoscale::driver::retry::WAIT_MAX;
-use lb_autoscale::{AutoScale, Decision, Driven, Driver};
+use lb_autoscale::{AutoScale, Decision, Driven, Driver, Metric};
 use lb_core::SelectError;
 use lb_types::{BackendId, Exclusion, SettingsError};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,24 @@ pub struct ScaleSettings {
     pub replace_unhealthy_after: Option<Duration>,
     /// Where is told what happens; the driver's own events come here by [`ScaleEvents::sink`].
     pub events: ScaleEvents,
+    /// Who knows the instances' CPU better than their reports and the system do; default nobody.
+    pub cpu: Option<CpuSource>,
+}
+
+/// Says how much CPU an instance uses: see [`ScaleSettings::cpu_from`].
+#[derive(Clone)]
+pub struct CpuSource(Arc<dyn Fn(&BackendId) -> Option<f64> + Send + Sync>);
+
+impl CpuSource {
+    fn percent(&self, id: &BackendId) -> Option<f64> {
+        (self.0)(id).filter(|percent| percent.is_finite() && *percent >= 0.0)
+    }
+}
+
+impl fmt::Debug for CpuSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CpuSource")
+    }
 }
 
 impl ScaleSettings {
@@ -57,6 +76,7 @@ impl ScaleSettings {
             drain_grace: Duration::from_secs(30),
             replace_unhealthy_after: Some(Duration::from_secs(60)),
             events: ScaleEvents::new(),
+            cpu: None,
         }
     }
 
@@ -78,6 +98,15 @@ impl ScaleSettings {
     #[must_use]
     pub fn events(mut self, events: ScaleEvents) -> Self {
         self.events = events;
+        self
+    }
+
+    /// The CPU of instances is what `source` says, in percent of what one has (0 or more; anything else is not known). Where it says `None` the instance's
+    /// load reports count, else what the system says of the driver's processes. Asked once a second for each instance, on the balancer's task: it should
+    /// return what is known and wait for nothing.
+    #[must_use]
+    pub fn cpu_from(mut self, source: impl Fn(&BackendId) -> Option<f64> + Send + Sync + 'static) -> Self {
+        self.cpu = Some(CpuSource(Arc::new(source)));
         self
     }
 
@@ -153,6 +182,11 @@ impl Scaling {
 
 /// What a builder was told: how many, who does it, and what an instance becomes.
 pub(crate) type Scaled = (ScaleSettings, Arc<dyn Driver>, InstanceTemplate);
+
+/// Is it of use what instances report of their load?
+pub(crate) fn goes_by_cpu(scaled: Option<&Scaled>) -> bool {
+    scaled.is_some_and(|(settings, ..)| settings.scale.metric == Metric::Cpu)
+}
 
 /// The scaling of a pool that is built.
 pub(crate) fn scaling(

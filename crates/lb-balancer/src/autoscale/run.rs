@@ -93,7 +93,7 @@ impl<'a> Loop<'a> {
             lb,
             scaling,
             scaler,
-            sampler: Sampler::new(s.metric, s.metrics_window),
+            sampler: Sampler::new(s.metric, s.metrics_window, scaling.settings.cpu.clone()),
             spare: Spare::default(),
             fixed: fixed.collect(),
             backends: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl<'a> Loop<'a> {
                 let on = |i: &Driven| {
                     let since = self.backends.get(&i.id).map(|(_, since)| *since);
                     let state = since.and_then(|_| self.state(&i.id)).filter(|_| i.stage == Stage::Ready);
-                    Looked::new(Some(i), state, since.is_some_and(|since| self.is_warming(since, now)))
+                    Looked::driven(i, state, since.is_some_and(|since| self.is_warming(since, now)))
                 };
                 active(instances, &self.leaving).map(on).collect()
             }
@@ -212,7 +212,7 @@ impl<'a> Loop<'a> {
             let (_, since) = before.get(state.id()).copied().unwrap_or((nowhere, now));
             self.backends.insert(state.id().clone(), (nowhere, since));
             let warming = self.is_warming(since, now);
-            looked.push(Looked::new(None, Some(state), warming));
+            looked.push(Looked::found(state, warming));
         }
         looked
     }
