@@ -151,6 +151,12 @@ async fn cpu_comes_from_the_program_or_from_load_reports() {
     }
     within(Duration::from_secs(10), "it is known", || cpu().known == 2).await;
     assert_eq!((cpu().sum_percent.round(), cpu().unknown), (140.0, 1));
+    let m = lb.metrics();
+    assert_eq!(
+        (m.cpu.map(f64::round), m.cpu_known, m.queued, m.queue_delay),
+        (Some(70.0), Some(2), None, None)
+    );
+    assert!(m.requests_per_second.is_some());
     running.shutdown().await;
     let settings = ScaleSettings::new(AutoScale::new().metric(Metric::InFlight));
     let lb = LoadBalancer::builder().backend(fixed());
@@ -196,6 +202,8 @@ async fn who_parks_is_not_refused_for_a_long_wait() {
     let parked: Vec<_> = parked.collect();
     within(Duration::from_secs(10), "one is started", || driver.orders() == [1]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    let m = lb.metrics();
+    assert!(m.queued == Some(8) && m.queue_delay.is_some_and(|ms| ms >= 250), "{m:?}");
     driver.instances.as_ref().unwrap().lock().unwrap()[0].stage = Stage::Ready;
     for one in parked {
         one.await.unwrap();

@@ -27,7 +27,7 @@ pub(crate) use run::run;
 
 use crate::{BuildError, LoadBalancer, LoadBalancerBuilder};
 use lb_autoscale::driver::retry::WAIT_MAX;
-use lb_autoscale::{AutoScale, Decision, Driven, Driver, Metric};
+use lb_autoscale::{AutoScale, Decision, Driven, Driver, Metric, Metrics};
 use lb_core::SelectError;
 use lb_types::{BackendId, Exclusion, SettingsError};
 use std::fmt;
@@ -271,6 +271,11 @@ impl LoadBalancer {
             driver_errors,
             events: s.settings.events.recent(),
         })
+    }
+
+    /// What the scaler saw at its last look; `None`: there is none, or it has not looked yet.
+    pub(crate) fn seen_by_scaler(&self) -> Option<Metrics> {
+        Some(self.scaling()?.seen().decision.as_ref()?.inputs.metrics)
     }
 
     /// Decides without acting from now on, or acts again. `false`: the pool has no scaling.
