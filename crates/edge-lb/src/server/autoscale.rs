@@ -1,7 +1,9 @@
 //! From a pool's `autoscale` to the driver that makes its instances.
 
 use super::AssembleError;
+#[cfg(target_os = "linux")]
 use lb_autoscale::driver::exec::ExecDriver;
+#[cfg(target_os = "linux")]
 use lb_autoscale::driver::process::{Hooks, ProcessDriver};
 use lb_autoscale::driver::webhook::WebhookDriver;
 use lb_autoscale::{Driver, DriverError};
@@ -29,13 +31,15 @@ pub(super) fn scaled(
     Ok(builder.auto_scaler(settings, driver, template))
 }
 
-/// `None`: a kind that this version does not know.
+/// `None`: a kind that this version does not know, or that this system does not bear (`process` and `exec` are of Linux).
 fn make(driver: ScaleDriver, events: &ScaleEvents) -> Option<Result<Arc<dyn Driver>, DriverError>> {
     fn shared<D: Driver>(driver: D) -> Arc<dyn Driver> {
         Arc::new(driver)
     }
     Some(match driver {
+        #[cfg(target_os = "linux")]
         ScaleDriver::Process(s) => ProcessDriver::new(s, Hooks::new().events(events.sink())).map(shared),
+        #[cfg(target_os = "linux")]
         ScaleDriver::Exec(s) => ExecDriver::new(s, Some(events.sink())).map(shared),
         ScaleDriver::Webhook(s) => WebhookDriver::new(s, Some(events.sink())).map(shared),
         _ => return None,
