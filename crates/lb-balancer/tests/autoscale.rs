@@ -211,6 +211,33 @@ async fn who_parks_is_not_refused_for_a_long_wait() {
     running.shutdown().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_number_by_hand_is_a_decision_that_stands() {
+    let driver = Fake::new(0, true);
+    let settings = ScaleSettings::new(AutoScale::new().instances(1, 4));
+    let lb = LoadBalancer::builder().auto_scaler(settings, driver.clone(), InstanceTemplate::default());
+    let lb = lb.build().unwrap();
+    let running = lb.start().unwrap();
+    within(Duration::from_secs(10), "one is a backend", || ids(&lb).len() == 1).await;
+    for outside in [0, 5] {
+        let said = lb.scale_to(outside, "ops").unwrap_err().to_string();
+        assert_eq!(said, format!("desired = {outside}: must be from 1 to 4"));
+    }
+    assert!(lb.scale_to(3, "ops").unwrap());
+    within(Duration::from_secs(10), "three are backends", || ids(&lb).len() == 3).await;
+    let events = lb.autoscale_status().unwrap().events;
+    let texts: Vec<_> = events.iter().map(|e| (e.kind, e.text.as_str())).collect();
+    assert!(texts.contains(&("by-hand", "3 instances ordered by ops")), "{texts:?}");
+    assert!(texts.contains(&("scale-up", "up 2 of 1: by hand")), "{texts:?}");
+    let decision = || lb.autoscale_status().unwrap().decision.unwrap();
+    within(Duration::from_secs(10), "it cools down", || {
+        let left = decision().inputs.cooldown_down_left;
+        decision().current == 3 && left > Nanos::ZERO
+    })
+    .await;
+    running.shutdown().await;
+}
+
 #[test]
 fn to_zero_needs_a_queue() {
     let settings = ScaleSettings::new(AutoScale::new().instances(0, 1));

@@ -214,6 +214,21 @@ fn a_webhook_that_does_not_answer_is_told_of_and_harms_nobody() {
     client.set_host(&lb.admin().to_string());
     let answer = client.request("POST", "/api/v1/autoscale/main", &[], b"{\"dry_run\": true}").unwrap();
     assert!(answer.status() == 200 && answer.text().contains("\"dry_run\": true"), "{}", answer.text());
+    // By hand: within the bounds, and by somebody.
+    let mut ask = |body: &str| {
+        let answer = client.request("POST", "/api/v1/autoscale/main", &[], body.as_bytes()).unwrap();
+        (answer.status(), answer.text())
+    };
+    let (status, said) = ask("{\"desired\": 99}");
+    assert!(status == 400 && said.contains("desired = 99: must be from 2 to 10"), "{said}");
+    for bad in ["{}", "{\"by\": \"ops\", \"dry_run\": true}", "{\"desired\": 3, \"by\": \"\"}"] {
+        assert_eq!(ask(bad).0, 400, "{bad}");
+    }
+    assert_eq!(ask("{\"desired\": 3, \"by\": \"ops\"}").0, 200);
+    eventually(SOON, "it is told of", || {
+        let events = self::status(&lb)["events"].to_string();
+        events.contains("3 instances ordered by ops") && events.contains(": by hand (dry run)")
+    });
 }
 
 #[test]

@@ -144,6 +144,8 @@ struct Seen {
     starting: u32,
     draining: Vec<BackendId>,
     decision: Option<Decision>,
+    /// Somebody asked for so many, and the loop has not looked since.
+    asked: Option<u32>,
 }
 
 impl Scaling {
@@ -254,7 +256,7 @@ impl LoadBalancer {
     /// How the pool's scaling stands; `None`: it has none.
     pub fn autoscale_status(&self) -> Option<ScaleStatus> {
         let s = self.scaling()?;
-        let Seen { desired, current, starting, draining, decision } = s.seen().clone();
+        let Seen { desired, current, starting, draining, decision, .. } = s.seen().clone();
         let (ups, downs, driver_errors) = s.settings.events.counts();
         Some(ScaleStatus {
             settings: s.settings.scale,
@@ -284,6 +286,23 @@ impl LoadBalancer {
         scaling.dry_run.store(dry, Relaxed);
         scaling.wake();
         true
+    }
+
+    /// Decides for so many instances by hand, at the next look, which is now: an order as any, with a cooldown after it. In a dry run it is decided and not carried
+    /// out. The later of two counts. `by` says who, and is told as an event. `Ok(false)`: the pool has no scaling.
+    ///
+    /// # Errors
+    /// It is not from `min_instances` to `max_instances`.
+    pub fn scale_to(&self, desired: u32, by: &str) -> Result<bool, SettingsError> {
+        let Some(scaling) = self.scaling() else { return Ok(false) };
+        let AutoScale { min_instances: min, max_instances: max, .. } = scaling.settings.scale;
+        if !(min..=max).contains(&desired) {
+            return Err(SettingsError::new("desired", desired, format!("must be from {min} to {max}")));
+        }
+        scaling.settings.events.tell(&ScaleEvent::Asked { desired, by: by.to_owned() });
+        scaling.seen().asked = Some(desired);
+        scaling.wake();
+        Ok(true)
     }
 
     /// Calls back with everything that scaling does, from now on; without scaling nothing ever comes.

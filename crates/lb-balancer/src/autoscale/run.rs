@@ -148,11 +148,15 @@ impl<'a> Loop<'a> {
                 metrics.instances = ordered;
             }
         }
-        let mut decision = self.scaler.evaluate(now, &metrics);
+        let asked = self.scaling.seen().asked.take();
+        let mut decision = match asked {
+            Some(desired) => self.scaler.by_hand(now, &metrics, desired),
+            None => self.scaler.evaluate(now, &metrics),
+        };
         let dry = self.scaling.dry_run.load(Relaxed);
         // Begun with what the settings say, and switched since, perhaps.
         decision.dry_run = dry;
-        if decision.action != Action::Hold && self.told != Some(decision.desired) {
+        if decision.action != Action::Hold && (asked.is_some() || self.told != Some(decision.desired)) {
             self.tell(&ScaleEvent::Decided(Box::new(decision.clone())));
             self.told = Some(decision.desired);
         }
