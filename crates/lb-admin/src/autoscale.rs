@@ -193,10 +193,10 @@ pub(crate) async fn set(State(state): Shared, Path(name): Path<String>, body: By
     match found(&state, &name) {
         Ok((lb, _)) => {
             // First what may be refused: then nothing is done.
-            if let Some(desired) = wish.desired {
-                if let Err(e) = lb.scale_to(desired, &wish.by.unwrap_or_else(api)) {
-                    return bad(e.to_string());
-                }
+            if let Some(desired) = wish.desired
+                && let Err(e) = lb.scale_to(desired, &wish.by.unwrap_or_else(api))
+            {
+                return bad(e.to_string());
             }
             if let Some(dry_run) = wish.dry_run {
                 lb.set_scaling_dry_run(dry_run);

@@ -285,11 +285,7 @@ impl LoadBalancerBuilder {
         #[cfg(not(feature = "runtime"))]
         let finds = false;
         #[cfg(feature = "autoscale")]
-        let finds = finds || self.scaling.is_some();
-        #[cfg(feature = "autoscale")]
-        {
-            self.settings.load_reports |= crate::autoscale::goes_by_cpu(self.scaling.as_ref());
-        }
+        let finds = crate::autoscale::prepare(self.scaling.as_ref(), &mut self.settings) || finds;
         if self.backends.is_empty() && !finds {
             return Err(BuildError::NoBackends { pool: pool_name() });
         }

@@ -1,10 +1,10 @@
 //! Scaling with drivers that do what the test says: no processes, and the runtime's time is skipped.
 
 use lb_autoscale::{AutoScale, Driven, Driver, DriverError, DriverFuture, Metric, Order, Stage};
-use lb_balancer::admission::queue::{Overload, QueueSettings};
+use lb_balancer::admission::queue::QueueSettings;
 use lb_balancer::{InstanceTemplate, LoadBalancer, ScaleSettings, SelectOptions};
 use lb_core::PoolSettings;
-use lb_types::{Backend, BackendId, LoadReport, Nanos, Outcome, RequestInfo};
+use lb_types::{Backend, BackendId, Clock, LoadReport, Nanos, Outcome, RequestInfo};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -180,30 +180,39 @@ async fn in_a_dry_run_nothing_is_ordered() {
     running.shutdown().await;
 }
 
-/// Real time: the queue's clock is not the runtime's.
-#[tokio::test]
+/// The runtime's time, which is skipped.
+struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+/// With the default queue, whose overload control refuses after a second elsewhere.
+#[tokio::test(start_paused = true)]
 async fn who_parks_is_not_refused_for_a_long_wait() {
     let driver = Fake::starting();
-    let overload = Overload { after: Duration::from_millis(20), target: Duration::from_millis(1) };
     let settings = ScaleSettings::new(AutoScale::new().instances(0, 1));
     let mut pool = PoolSettings::default();
     pool.max_connections = Some(1);
-    let lb = LoadBalancer::builder().settings(pool).queuing(QueueSettings::new().overload(Some(overload)));
+    let lb = LoadBalancer::builder().settings(pool).queuing(QueueSettings::new());
+    let lb = lb.clock(Arc::new(TokioClock(tokio::time::Instant::now())));
     let lb = lb.auto_scaler(settings, driver.clone(), InstanceTemplate::default()).build().unwrap();
     let running = lb.start().unwrap();
     let parked = (0..8).map(|_| {
         let asked = lb.queue_request(&RequestInfo::default(), &SelectOptions::default());
         tokio::spawn(async move {
             let lease = asked.await.expect("it is not refused");
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             lease.complete(Outcome::Success { ttfb: Nanos::from_millis(1) });
         })
     });
     let parked: Vec<_> = parked.collect();
     within(Duration::from_secs(10), "one is started", || driver.orders() == [1]).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     let m = lb.metrics();
-    assert!(m.queued == Some(8) && m.queue_delay.is_some_and(|ms| ms >= 250), "{m:?}");
+    assert!(m.queued == Some(8) && m.queue_delay.is_some_and(|ms| ms >= 20_000), "{m:?}");
     driver.instances.as_ref().unwrap().lock().unwrap()[0].stage = Stage::Ready;
     for one in parked {
         one.await.unwrap();

@@ -41,10 +41,7 @@ const TIME_BITS: u32 = 40;
 /// adds to the utilization.
 pub fn weight(report: &LoadReport, penalty: f64) -> Option<f64> {
     let utilization = utilization(report)?;
-    let qps = report.rps_fractional;
-    if !(qps > 0.0) {
-        return None;
-    }
+    let qps = Some(report.rps_fractional).filter(|qps| *qps > 0.0)?;
     let weight = qps / (utilization + report.eps / qps * penalty);
     (weight > 0.0).then(|| weight.clamp(WEIGHT_MIN, WEIGHT_MAX))
 }

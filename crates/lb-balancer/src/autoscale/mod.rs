@@ -28,7 +28,7 @@ pub(crate) use run::run;
 use crate::{BuildError, LoadBalancer, LoadBalancerBuilder};
 use lb_autoscale::driver::retry::WAIT_MAX;
 use lb_autoscale::{AutoScale, Decision, Driven, Driver, Metric, Metrics};
-use lb_core::SelectError;
+use lb_core::{PoolSettings, SelectError};
 use lb_types::{BackendId, Exclusion, SettingsError};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -54,7 +54,9 @@ pub struct ScaleSettings {
 
 /// Says how much CPU an instance uses: see [`ScaleSettings::cpu_from`].
 #[derive(Clone)]
-pub struct CpuSource(Arc<dyn Fn(&BackendId) -> Option<f64> + Send + Sync>);
+pub struct CpuSource(Arc<Percent>);
+
+type Percent = dyn Fn(&BackendId) -> Option<f64> + Send + Sync;
 
 impl CpuSource {
     fn percent(&self, id: &BackendId) -> Option<f64> {
@@ -185,9 +187,11 @@ impl Scaling {
 /// What a builder was told: how many, who does it, and what an instance becomes.
 pub(crate) type Scaled = (ScaleSettings, Arc<dyn Driver>, InstanceTemplate);
 
-/// Is it of use what instances report of their load?
-pub(crate) fn goes_by_cpu(scaled: Option<&Scaled>) -> bool {
-    scaled.is_some_and(|(settings, ..)| settings.scale.metric == Metric::Cpu)
+/// Asks for what scaling goes by: load reports, where that is CPU. `false`: the pool has no scaling.
+pub(crate) fn prepare(scaled: Option<&Scaled>, pool: &mut PoolSettings) -> bool {
+    let Some((settings, ..)) = scaled else { return false };
+    pool.load_reports |= settings.scale.metric == Metric::Cpu;
+    true
 }
 
 /// The scaling of a pool that is built.

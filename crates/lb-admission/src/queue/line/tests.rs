@@ -53,7 +53,9 @@ fn serve(line: &mut Line<u32>, at: u64) -> Option<u32> {
 fn suspended_overload_refuses_nobody_and_begins_anew_when_it_holds_again() {
     let mut line = line(3, &[1]);
     line.suspend_overload(MS(0), true);
-    (0..3).for_each(|n| drop(join(&mut line, 0, 0, n)));
+    for n in 0..3 {
+        join(&mut line, 0, 0, n);
+    }
     line.expire(MS(1_000));
     assert_eq!((refused(&mut line), line.rows()[0].is_overloaded()), (vec![], false));
     assert_eq!(line.join(MS(1_000), Priority::level(0), FAR, 9), Err(Full), "the bound holds");
