@@ -1,7 +1,7 @@
 //! Auto-scaling: instances are processes (the binary itself, in front of one scripted backend), which come and go with the load.
 
 use edge_lb_tests::{SOON, Setup, admin, metric};
-use lb_testkit::{Backend, Client, EdgeLb, Load, Reply, Step, eventually};
+use lb_testkit::{Answer, Backend, Client, EdgeLb, Load, Reply, Step, eventually};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -312,4 +312,30 @@ fn a_port_that_is_taken_is_passed_over_and_told_of_when_there_is_no_other() {
     assert!(events().contains(&at(port)), "{}", events());
     lb.stop().assert_no_panic();
     assert_eq!(alive(mark), 0);
+}
+
+#[test]
+fn cpu_comes_from_load_reports_which_clients_do_not_see() {
+    let agrees = Backend::start("agrees");
+    let busy = Backend::with("busy", |_| {
+        let answer = Answer::new(200).body("done");
+        Reply::answer(answer.header("endpoint-load-metrics", "TEXT cpu_utilization=0.4, rps_fractional=10"))
+    });
+    let folder = folder_of_its_own();
+    let found = folder.path().join("found.json");
+    std::fs::write(&found, format!("{{\"backends\": [{{\"id\": \"busy\", \"url\": {:?}}}]}}", busy.url()))
+        .unwrap();
+    let pool = format!(
+        "algorithm = \"round-robin\"\ndiscovery = {{ type = \"file\", path = {found:?} }}\nautoscale = {{ min_instances = 1, metric = \"cpu\", \
+         driver = {{ type = \"webhook\", url = \"{}/\" }} }}",
+        agrees.url()
+    );
+    let lb = Setup::default().pool(&pool).admin().start();
+    eventually(SOON, "it is found", || admin(&lb, "GET", "/readyz").status() == 200);
+    let answer = Client::get(lb.address(), "/").unwrap();
+    assert_eq!((answer.status(), answer.header("endpoint-load-metrics")), (200, None));
+    eventually(SOON, "it is known", || {
+        let cpu = status(&lb)["decision"]["metrics"]["cpu"].clone();
+        cpu["known"] == 1 && (cpu["sum_percent"].as_f64().unwrap() - 40.0).abs() < 0.1
+    });
 }
