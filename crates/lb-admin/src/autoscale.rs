@@ -1,6 +1,7 @@
 //! How pools are scaled: `GET /api/v1/autoscale`, and one pool's by its name; a `POST` switches its dry run.
 
 use crate::problem::{Problem, ok};
+use crate::splits::{api, by};
 use crate::state::AdminState;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use lb_autoscale::{Action, AutoScale, Decision, Driven, Metrics, Mode, Stage};
 use lb_balancer::LoadBalancer;
 use lb_balancer::autoscale::{KeptEvent, ScaleStatus};
 use lb_types::BackendId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -162,21 +163,44 @@ pub(crate) async fn one(State(state): Shared, Path(name): Path<String>) -> Respo
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
-    dry_run: bool,
+    dry_run: Option<bool>,
+    desired: Option<u32>,
+    #[serde(default, deserialize_with = "somebody")]
+    by: Option<String>,
 }
 
-/// Acts no more, or again.
+fn somebody<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    by(from).map(Some)
+}
+
+/// Acts no more, or again; so many instances.
 pub(crate) async fn set(State(state): Shared, Path(name): Path<String>, body: Bytes) -> Response {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail).into_response();
     let wish: Wish = match serde_json::from_slice(&body) {
         Ok(wish) => wish,
         Err(e) => {
-            let detail = format!("the body must be {{\"dry_run\": true}} or false: {e}");
-            return Problem::new(StatusCode::BAD_REQUEST, detail).into_response();
+            return bad(format!(
+                "the body must be {{\"dry_run\": true}} or false, or {{\"desired\": 3}}: {e}"
+            ));
         }
     };
+    if wish.dry_run.is_none() && wish.desired.is_none() {
+        return bad("the body must say `dry_run`, `desired` or both".to_owned());
+    }
+    if wish.by.is_some() && wish.desired.is_none() {
+        return bad("`by` goes with `desired`".to_owned());
+    }
     match found(&state, &name) {
         Ok((lb, _)) => {
-            lb.set_scaling_dry_run(wish.dry_run);
+            // First what may be refused: then nothing is done.
+            if let Some(desired) = wish.desired
+                && let Err(e) = lb.scale_to(desired, &wish.by.unwrap_or_else(api))
+            {
+                return bad(e.to_string());
+            }
+            if let Some(dry_run) = wish.dry_run {
+                lb.set_scaling_dry_run(dry_run);
+            }
             match lb.autoscale_status() {
                 Some(status) => ok(&PoolView::from(status)),
                 None => Problem::new(StatusCode::NOT_FOUND, "it is not scaled").into_response(),

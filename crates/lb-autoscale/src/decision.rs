@@ -154,6 +154,8 @@ pub enum Reason {
         /// The mean that is expected with one step less.
         expected: f64,
     },
+    /// Somebody wants so many, whatever the metric says.
+    ByHand,
     /// The last instance stays: it was not idle for a whole window, or nobody knows.
     NotIdle,
 }
@@ -179,6 +181,7 @@ impl fmt::Display for Reason {
                 write!(f, "only {known_percent:.0} % of the window is known")
             }
             Self::WouldFlap { expected } => write!(f, "fewer would be at {expected:.1}"),
+            Self::ByHand => f.write_str("by hand"),
             Self::NotIdle => f.write_str("the last one was not idle"),
         }
     }

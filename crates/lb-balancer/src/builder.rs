@@ -285,7 +285,7 @@ impl LoadBalancerBuilder {
         #[cfg(not(feature = "runtime"))]
         let finds = false;
         #[cfg(feature = "autoscale")]
-        let finds = finds || self.scaling.is_some();
+        let finds = crate::autoscale::prepare(self.scaling.as_ref(), &mut self.settings) || finds;
         if self.backends.is_empty() && !finds {
             return Err(BuildError::NoBackends { pool: pool_name() });
         }

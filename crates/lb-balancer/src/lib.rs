@@ -67,7 +67,7 @@ mod sessions;
 mod wait;
 
 #[cfg(feature = "autoscale")]
-pub use autoscale::{InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
+pub use autoscale::{CpuSource, InstanceTemplate, ScaleEvent, ScaleEvents, ScaleSettings, ScaleStatus};
 pub use balancer::LoadBalancer;
 pub use builder::LoadBalancerBuilder;
 #[cfg(feature = "cache")]

@@ -33,6 +33,16 @@ pub struct BalancerMetrics {
     pub p99: Option<f64>,
     /// Requests in flight.
     pub in_flight: u64,
+    /// Requests that wait in the queue; `None`: there is none.
+    pub queued: Option<usize>,
+    /// How long the one has waited that waits longest, ms: 0 while nobody waits; `None`: there is no queue.
+    pub queue_delay: Option<u64>,
+    /// Requests that came a second, as the scaler saw it at its last look (at most a second ago); `None`: the pool is not scaled, or it is not known yet.
+    pub requests_per_second: Option<f64>,
+    /// Mean CPU of the instances of which it is known, percent, of the same look; `None`: not known of any.
+    pub cpu: Option<f64>,
+    /// Of how many instances that is the mean; `None`: the pool is not scaled.
+    pub cpu_known: Option<u32>,
     /// Each backend's figures, in the pool's order.
     pub backends: Vec<BackendMetrics>,
 }
@@ -102,7 +112,35 @@ impl BackendMetrics {
     }
 }
 
+/// What presses on the pool, as far as somebody counts it.
+#[derive(Default)]
+struct Pressure {
+    queued: Option<usize>,
+    queue_delay: Option<u64>,
+    requests_per_second: Option<f64>,
+    cpu: Option<f64>,
+    cpu_known: Option<u32>,
+}
+
 impl LoadBalancer {
+    fn pressure(&self) -> Pressure {
+        #[cfg_attr(not(feature = "admission"), expect(unused_mut, reason = "nobody counts"))]
+        let mut pressure = Pressure::default();
+        #[cfg(feature = "admission")]
+        if let Some(stats) = self.queue().map(lb_admission::queue::Queue::stats) {
+            pressure.queued = Some(stats.waiting);
+            pressure.queue_delay = Some(stats.levels.iter().map(|l| l.oldest_wait_ms).max().unwrap_or(0));
+        }
+        #[cfg(feature = "autoscale")]
+        if let Some(seen) = self.seen_by_scaler() {
+            pressure.requests_per_second = seen.requests_per_second;
+            let known = seen.cpu.known;
+            pressure.cpu = (known > 0).then(|| seen.cpu.sum_percent / f64::from(known));
+            pressure.cpu_known = Some(known);
+        }
+        pressure
+    }
+
     /// The figures of this moment. O(backends), with 1.6 KiB read a backend: for scrapes and reports, not for every request.
     pub fn metrics(&self) -> BalancerMetrics {
         #[cfg(feature = "geo")]
@@ -118,6 +156,7 @@ impl LoadBalancer {
         };
         let backends: Vec<_> = snapshot.members().iter().map(of).collect();
         let healthy = backends.iter().filter(|b| b.healthy).count();
+        let pressure = self.pressure();
         let requests = backends.iter().map(BackendMetrics::requests).sum::<u64>()
             + gone.requests()
             + u64::from(gone.in_flight);
@@ -132,6 +171,11 @@ impl LoadBalancer {
             p99: quantile(&merged, 0.99),
             in_flight: backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>()
                 + u64::from(gone.in_flight),
+            queued: pressure.queued,
+            queue_delay: pressure.queue_delay,
+            requests_per_second: pressure.requests_per_second,
+            cpu: pressure.cpu,
+            cpu_known: pressure.cpu_known,
             backends,
         }
     }
@@ -156,6 +200,12 @@ impl LoadBalancer {
             p90: quantile(&merged, 0.9),
             p99: quantile(&merged, 0.99),
             in_flight: each.iter().map(|m| m.in_flight).sum(),
+            queued: each.iter().filter_map(|m| m.queued).reduce(|a, b| a + b),
+            queue_delay: each.iter().filter_map(|m| m.queue_delay).max(),
+            // Regions are not scaled.
+            requests_per_second: None,
+            cpu: None,
+            cpu_known: None,
             backends: vec![],
         }
     }

@@ -232,7 +232,7 @@ fn every_planned_key_is_refused_where_it_stands() {
         assert_eq!(error.diagnostics().len(), 1, "{error}");
         planned += 1;
     });
-    assert!(planned > 8, "only {planned} keys were looked at");
+    assert!(planned > 6, "only {planned} keys were looked at");
 }
 
 /// Keys that make a section complete.

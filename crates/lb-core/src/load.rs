@@ -12,6 +12,8 @@
 //! Beyond A58: while a backend's last request failed, its report is *doubted*: it may lower the backend's share but not raise it,
 //! and it is no part of the others' mean. Who fails fast is little utilised and serves many; that is no merit.
 //!
+//! Beside the weight, the utilization of the last report is kept for a minute: auto-scaling goes by it.
+//!
 //! Source: <https://github.com/grpc/proposal/blob/master/A58-client-side-weighted-round-robin-lb-policy.md>.
 
 use crate::settings::Adaptive;
@@ -28,20 +30,25 @@ const WEIGHT_MAX: f64 = 1e12;
 const SWEEP_MS: u64 = 1_000;
 /// How many members one pick looks at for that, at most: larger pools are counted in several steps within the second.
 const STEP: usize = 64;
+/// So long the last report says how utilised its backend is: a scaler looks over minutes, and who serves reports in each response.
+const UTILIZATION_MS: u64 = 60_000;
+/// A hundred thousand times its capacity: what is above is taken as that.
+const UTILIZATION_MAX: f64 = 1e5;
 /// The time stands in so many bits of a weight's word: 34 years.
 const TIME_BITS: u32 = 40;
 
 /// The weight that a report gives, `None` where it lacks requests per second or utilization. `penalty`: what one error per request
 /// adds to the utilization.
 pub fn weight(report: &LoadReport, penalty: f64) -> Option<f64> {
-    let app = report.application_utilization;
-    let utilization = if app > 0.0 { app } else { report.cpu_utilization };
-    let qps = report.rps_fractional;
-    if !(utilization > 0.0 && qps > 0.0) {
-        return None;
-    }
+    let utilization = utilization(report)?;
+    let qps = Some(report.rps_fractional).filter(|qps| *qps > 0.0)?;
     let weight = qps / (utilization + report.eps / qps * penalty);
     (weight > 0.0).then(|| weight.clamp(WEIGHT_MIN, WEIGHT_MAX))
+}
+
+/// The application's own utilization where it is above 0, else that of the CPU; `None` where neither was reported.
+fn utilization(report: &LoadReport) -> Option<f64> {
+    [report.application_utilization, report.cpu_utilization].into_iter().find(|part| *part > 0.0)
 }
 
 /// A weight that counts.
@@ -63,6 +70,8 @@ pub(crate) struct Load {
     /// the new weight for one of the row before.
     since_ms: AtomicU64,
     doubted: AtomicBool,
+    /// The utilization of the last report that had one, and its time, as `word`.
+    utilization: AtomicU64,
 }
 
 impl Load {
@@ -73,8 +82,13 @@ impl Load {
         if !fresh {
             self.since_ms.store(now_ms, Relaxed);
         }
-        let weight = u64::from((weight as f32).to_bits() >> 7);
-        self.word.store(weight << TIME_BITS | now_ms & ((1 << TIME_BITS) - 1), Release);
+        self.word.store(pack(weight, now_ms), Release);
+    }
+
+    /// The utilization at this time; `None`: not reported of late.
+    pub(crate) fn utilization(&self, now: Nanos) -> Option<f64> {
+        let (utilization, at) = unpack(self.utilization.load(Relaxed))?;
+        is_fresh(at, now.as_millis(), UTILIZATION_MS).then_some(utilization)
     }
 
     pub(crate) fn get(&self, now: Nanos, blackout_ms: u64, expiration_ms: u64) -> Option<Reported> {
@@ -96,7 +110,12 @@ impl Load {
 
     pub(crate) fn forget(&self) {
         self.word.store(0, Release);
+        self.utilization.store(0, Relaxed);
     }
+}
+
+fn pack(value: f64, now_ms: u64) -> u64 {
+    u64::from((value as f32).to_bits() >> 7) << TIME_BITS | now_ms & ((1 << TIME_BITS) - 1)
 }
 
 fn unpack(word: u64) -> Option<(f64, u64)> {
@@ -186,6 +205,9 @@ impl Reports {
     }
 
     pub(crate) fn record(&self, load: &Load, report: &LoadReport, now: Nanos) {
+        if let Some(utilization) = utilization(report) {
+            load.utilization.store(pack(utilization.min(UTILIZATION_MAX), now.as_millis()), Relaxed);
+        }
         if let Some(weight) = weight(report, f64::from_bits(self.penalty.load(Relaxed))) {
             load.record(weight, now, self.expiration_ms.load(Relaxed));
         }
@@ -283,6 +305,23 @@ mod tests {
         load.forget();
         load.record(500.0, MS(206_000), 180_000);
         assert_eq!((at(206_000), at(216_000)), (None, Some(500.0)));
+    }
+
+    #[test]
+    fn the_utilization_is_that_of_the_last_report_that_had_one() {
+        let (load, reports) = (Load::default(), Reports::default());
+        let at = |ms| load.utilization(MS(ms));
+        assert_eq!(at(0), None);
+        reports.record(&load, &report(0.25, 0.0, 0.0), MS(0));
+        let app = LoadReport { application_utilization: 1.5, ..report(0.25, 1.0, 0.0) };
+        assert_eq!((at(0), at(59_999), at(60_000)), (Some(0.25), Some(0.25), None));
+        reports.record(&load, &app, MS(1_000));
+        reports.record(&load, &report(0.0, 9.0, 0.0), MS(50_000));
+        assert_eq!((at(50_000), at(61_000)), (Some(1.5), None), "one without it changes nothing");
+        reports.record(&load, &report(f64::INFINITY, 0.0, 0.0), MS(70_000));
+        assert!(at(70_000).is_some_and(f64::is_finite));
+        load.forget();
+        assert_eq!(at(70_000), None);
     }
 
     /// A time of 32 bits would wrap after 49 days, and a backend that was silent for so long would be fresh again.

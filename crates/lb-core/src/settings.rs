@@ -211,6 +211,9 @@ pub struct PoolSettings {
     pub overprovisioning_percent: u32,
     /// Keep a histogram of each backend's time to first byte (1.5 KiB a backend that has traffic); default true.
     pub latency_histograms: bool,
+    /// Keep what backends report of their load with any algorithm, not only with `adaptive`, default false: auto-scaling by CPU goes by it. Then the reports
+    /// are taken out of responses.
+    pub load_reports: bool,
 }
 
 impl Default for PoolSettings {
@@ -225,6 +228,7 @@ impl Default for PoolSettings {
             regions: None,
             overprovisioning_percent: 140,
             latency_histograms: true,
+            load_reports: false,
         }
     }
 }
@@ -233,6 +237,11 @@ impl PoolSettings {
     /// The defaults with another algorithm.
     pub fn new(algorithm: Algorithm) -> Self {
         Self { algorithm, ..Self::default() }
+    }
+
+    /// Is it of use what backends report of their load?
+    pub(crate) fn wants_reports(&self) -> bool {
+        self.load_reports || matches!(self.algorithm, Algorithm::Adaptive(_))
     }
 
     /// The name of the pool's way to choose: `geo-based` where there are regions, else the algorithm's.

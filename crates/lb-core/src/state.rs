@@ -292,7 +292,7 @@ impl BackendState {
         self.load.get_or_init(Box::default);
     }
 
-    /// Does the pool's algorithm weigh by what backends report? Else [`report`](Self::report) is for nothing.
+    /// Does the pool's algorithm weigh by what backends report, or does somebody else want to know ([`PoolSettings::load_reports`](crate::PoolSettings::load_reports))? Else [`report`](Self::report) is for nothing.
     #[inline]
     pub fn wants_reports(&self) -> bool {
         self.shared.hooks().has(Hooks::REPORTS)
@@ -309,6 +309,12 @@ impl BackendState {
     #[inline]
     pub fn reported_weight(&self, now: Nanos) -> Option<f64> {
         self.reported(now).map(|r| r.weight)
+    }
+
+    /// How utilised it said it is in the last report that told it, by its application where that is above 0, else by its CPU: 1.0 is all of what it has.
+    /// `None`: it has not said so for a minute, or nobody wanted to know.
+    pub fn reported_utilization(&self, now: Nanos) -> Option<f64> {
+        self.load.get()?.utilization(now)
     }
 
     #[inline]

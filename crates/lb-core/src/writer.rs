@@ -147,7 +147,8 @@ impl Writer {
         let measures =
             matches!(a, Algorithm::LeastResponseTime(_) | Algorithm::PeakEwma(_) | Algorithm::Adaptive(_));
         shared.set_hook(Hooks::LATENCY, measures);
-        shared.set_hook(Hooks::REPORTS, matches!(a, Algorithm::Adaptive(_)));
+        let reports = self.settings.wants_reports();
+        shared.set_hook(Hooks::REPORTS, reports);
         let bounded = matches!(a, Algorithm::Maglev(h) | Algorithm::RingHash(h) | Algorithm::Rendezvous(h) if h.balance_factor.is_some());
         shared.set_hook(Hooks::TOTAL, bounded);
         let ms = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -169,6 +170,8 @@ impl Writer {
         }
         if let Algorithm::Adaptive(o) = a {
             shared.reports.set(o);
+        }
+        if reports {
             for e in &self.entries {
                 e.state.prepare_load();
             }

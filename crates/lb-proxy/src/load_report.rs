@@ -2,7 +2,7 @@
 //!
 //! | field | looked at | then |
 //! |---|---|---|
-//! | `endpoint-load-metrics`, `endpoint-load-metrics-bin` in head or trailers | while the pool's algorithm is `adaptive` | taken out |
+//! | `endpoint-load-metrics`, `endpoint-load-metrics-bin` in head or trailers | while the pool's algorithm is `adaptive`, or it is scaled by CPU | taken out |
 //! | the agent's header (`agent_header`) in the head | where one is named | taken out, of trailers too |
 //!
 //! What is used here is the operator's own business and not the client's; what is not looked at passes as any field does. A field that

@@ -1,7 +1,7 @@
 //! Auto-scaling: instances are processes (the binary itself, in front of one scripted backend), which come and go with the load.
 
 use edge_lb_tests::{SOON, Setup, admin, metric};
-use lb_testkit::{Backend, Client, EdgeLb, Load, Reply, Step, eventually};
+use lb_testkit::{Answer, Backend, Client, EdgeLb, Load, Reply, Step, eventually};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -70,9 +70,7 @@ fn wave(mark: &str, origin: &Backend) -> EdgeLb {
         "autoscale = {{ min_instances = 2, max_instances = 6, metric = \"in-flight\", target = {{ value = 50, rise_window = \"1s\" }}, {QUICK}, {} }}",
         driver(origin, mark, "")
     );
-    let pool = format!(
-        "algorithm = \"least-connections\"\nmax_connections = 4\nqueuing = {{ overload = {{ enabled = false }} }}\n{scale}"
-    );
+    let pool = format!("algorithm = \"least-connections\"\nmax_connections = 4\nqueuing = {{}}\n{scale}");
     Setup::default().pool(&pool).admin().start()
 }
 
@@ -216,6 +214,21 @@ fn a_webhook_that_does_not_answer_is_told_of_and_harms_nobody() {
     client.set_host(&lb.admin().to_string());
     let answer = client.request("POST", "/api/v1/autoscale/main", &[], b"{\"dry_run\": true}").unwrap();
     assert!(answer.status() == 200 && answer.text().contains("\"dry_run\": true"), "{}", answer.text());
+    // By hand: within the bounds, and by somebody.
+    let mut ask = |body: &str| {
+        let answer = client.request("POST", "/api/v1/autoscale/main", &[], body.as_bytes()).unwrap();
+        (answer.status(), answer.text())
+    };
+    let (status, said) = ask("{\"desired\": 99}");
+    assert!(status == 400 && said.contains("desired = 99: must be from 2 to 10"), "{said}");
+    for bad in ["{}", "{\"by\": \"ops\", \"dry_run\": true}", "{\"desired\": 3, \"by\": \"\"}"] {
+        assert_eq!(ask(bad).0, 400, "{bad}");
+    }
+    assert_eq!(ask("{\"desired\": 3, \"by\": \"ops\"}").0, 200);
+    eventually(SOON, "it is told of", || {
+        let events = self::status(&lb)["events"].to_string();
+        events.contains("3 instances ordered by ops") && events.contains(": by hand (dry run)")
+    });
 }
 
 #[test]
@@ -235,4 +248,94 @@ fn the_demo_goes_up_and_down_and_loses_nothing() {
 
 fn folder_of_its_own() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder can be made")
+}
+
+#[test]
+fn while_one_starts_slowly_the_others_serve_and_nobody_else_is_started() {
+    let (origin, mark) = (slow("origin", ms(100)), "slow-start");
+    // All but the first take two seconds to listen.
+    let (program, url) = (EdgeLb::program().display().to_string(), origin.url());
+    let script = "[ \"$NAME\" = main-1 ] || sleep 2; exec \"$0\" run --listen \"$1\" --to \"$2\"";
+    // Three at once on instances of four that shall be half full: two, and never a third.
+    let pool = format!(
+        "algorithm = \"least-connections\"\nmax_connections = 4\nqueuing = {{}}\nautoscale = {{ min_instances = 1, max_instances = 6, \
+         metric = \"in-flight\", target = {{ value = 50, rise_window = \"1s\" }}, {QUICK}, driver = {{ type = \"process\", \
+         command = [\"sh\", \"-c\", {script:?}, {program:?}, \"{{host}}:{{port}}\", \"{url}\"], \
+         environment = {{ E2E = \"{mark}\", NAME = \"{{id}}\" }}, probe_interval = \"50ms\", stop_grace = \"5s\" }} }}"
+    );
+    let lb = Setup::default().pool(&pool).admin().start();
+    eventually(SOON, "the first is ready", || ready(&lb) == 1);
+    let load = Load::new(lb.address()).connections(3).requests_each(100_000).start();
+    eventually(SOON, "a second one starts", || happened(&lb, "starting") == 2);
+    let before = origin.request_count();
+    eventually(SOON, "the first serves meanwhile", || origin.request_count() > before + 10);
+    assert_eq!(ready(&lb), 1);
+    eventually(SOON, "the second is ready", || ready(&lb) == 2);
+    let before = origin.request_count();
+    eventually(SOON, "both serve", || origin.request_count() > before + 30);
+    load.stop();
+    let report = load.join();
+    report.assert_all_ok(report.status(200));
+    assert_eq!(happened(&lb, "starting"), 2, "{:?}", kinds(&lb));
+    lb.stop().assert_no_panic();
+    assert_eq!(alive(mark), 0);
+}
+
+/// Two ports side by side that are free, below those that the system gives out by itself; one of them is held.
+fn two_ports() -> (std::net::TcpListener, u16) {
+    let bind = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).ok();
+    let start = u16::try_from(std::process::id() % 5_000).expect("it is less") * 2 + 20_000;
+    let both = |port: u16| bind(port).filter(|_| bind(port + 1).is_some()).map(|held| (held, port));
+    (start..=32_000).step_by(2).find_map(both).expect("two ports are free")
+}
+
+#[test]
+fn a_port_that_is_taken_is_passed_over_and_told_of_when_there_is_no_other() {
+    let (origin, mark) = (Backend::start("origin"), "ports");
+    let (held, port) = two_ports();
+    let more = format!(
+        ", ports = [{port}, {}], retry = {{ tries = 100, first = \"50ms\", longest = \"100ms\" }}",
+        port + 1
+    );
+    let pool = format!("autoscale = {{ min_instances = 2, {} }}", driver(&origin, mark, &more));
+    let lb = Setup::default().pool(&pool).admin().start();
+    eventually(SOON, "one is ready", || ready(&lb) == 1);
+    let events = || status(&lb)["events"].to_string();
+    let none = format!("no port from {port} to {} is free at 127.0.0.1", port + 1);
+    eventually(SOON, "the other has no port", || events().contains(&none));
+    let at = |port: u16| format!("starting at 127.0.0.1:{port},");
+    assert!(events().contains(&at(port + 1)) && !events().contains(&at(port)), "{}", events());
+    eventually(SOON, "the pool serves", || admin(&lb, "GET", "/readyz").status() == 200);
+    Load::new(lb.address()).connections(2).requests_each(10).run_to_end().assert_all_ok(20);
+    drop(held);
+    eventually(SOON, "the other has the port that is free now", || ready(&lb) == 2);
+    assert!(events().contains(&at(port)), "{}", events());
+    lb.stop().assert_no_panic();
+    assert_eq!(alive(mark), 0);
+}
+
+#[test]
+fn cpu_comes_from_load_reports_which_clients_do_not_see() {
+    let agrees = Backend::start("agrees");
+    let busy = Backend::with("busy", |_| {
+        let answer = Answer::new(200).body("done");
+        Reply::answer(answer.header("endpoint-load-metrics", "TEXT cpu_utilization=0.4, rps_fractional=10"))
+    });
+    let folder = folder_of_its_own();
+    let found = folder.path().join("found.json");
+    std::fs::write(&found, format!("{{\"backends\": [{{\"id\": \"busy\", \"url\": {:?}}}]}}", busy.url()))
+        .unwrap();
+    let pool = format!(
+        "algorithm = \"round-robin\"\ndiscovery = {{ type = \"file\", path = {found:?} }}\nautoscale = {{ min_instances = 1, metric = \"cpu\", \
+         driver = {{ type = \"webhook\", url = \"{}/\" }} }}",
+        agrees.url()
+    );
+    let lb = Setup::default().pool(&pool).admin().start();
+    eventually(SOON, "it is found", || admin(&lb, "GET", "/readyz").status() == 200);
+    let answer = Client::get(lb.address(), "/").unwrap();
+    assert_eq!((answer.status(), answer.header("endpoint-load-metrics")), (200, None));
+    eventually(SOON, "it is known", || {
+        let cpu = status(&lb)["decision"]["metrics"]["cpu"].clone();
+        cpu["known"] == 1 && (cpu["sum_percent"].as_f64().unwrap() - 40.0).abs() < 0.1
+    });
 }

@@ -59,7 +59,7 @@ address = "127.0.0.1:{port}"
 [pools.elastic]
 algorithm = "least-connections"
 max_connections = {BASE}
-queuing = {{ overload = {{ enabled = false }} }}
+queuing = {{}}
 health_check = {{ path = "/health", interval = "500ms", timeout = "1s" }}
 [pools.elastic.autoscale]
 min_instances = 2

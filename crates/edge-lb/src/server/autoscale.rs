@@ -1,7 +1,9 @@
 //! From a pool's `autoscale` to the driver that makes its instances.
 
 use super::AssembleError;
+#[cfg(target_os = "linux")]
 use lb_autoscale::driver::exec::ExecDriver;
+#[cfg(target_os = "linux")]
 use lb_autoscale::driver::process::{Hooks, ProcessDriver};
 use lb_autoscale::driver::webhook::WebhookDriver;
 use lb_autoscale::{Driver, DriverError};
@@ -32,7 +34,9 @@ fn make(pool: &str, driver: ScaleDriver, events: &ScaleEvents) -> Result<Arc<dyn
         Arc::new(driver)
     }
     let made = match driver {
+        #[cfg(target_os = "linux")]
         ScaleDriver::Process(s) => ProcessDriver::new(s, Hooks::new().events(events.sink())).map(shared),
+        #[cfg(target_os = "linux")]
         ScaleDriver::Exec(s) => ExecDriver::new(s, Some(events.sink())).map(shared),
         ScaleDriver::Webhook(s) => WebhookDriver::new(s, Some(events.sink())).map(shared),
         ScaleDriver::Kubernetes(w) => return super::kubernetes::driver(pool, w, events),

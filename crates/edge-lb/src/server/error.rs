@@ -148,8 +148,10 @@ pub enum AssembleError {
         #[source]
         error: lb_autoscale::DriverError,
     },
-    /// A kind of driver that this version does not know.
-    #[error("pool \"{pool}\": this kind of autoscale.driver is not built yet")]
+    /// A kind of driver that this version does not know, or that this system does not bear.
+    #[error(
+        "pool \"{pool}\": there is no such autoscale.driver here (process and exec are there on Linux alone)"
+    )]
     ScaleDriverKind {
         /// The pool's name.
         pool: String,

@@ -115,12 +115,12 @@ pub(crate) fn routes() -> Router<Arc<AdminState>> {
 }
 
 /// Who gives the order, if nobody says.
-fn api() -> String {
+pub(crate) fn api() -> String {
     "api".to_owned()
 }
 
 /// Who gives the order, as it will stand in the log: something, and in one line.
-fn by<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub(crate) fn by<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let by = String::deserialize(from)?;
     if by.is_empty() || by.chars().any(char::is_control) {
         return Err(D::Error::custom("`by` must be a text without control characters"));

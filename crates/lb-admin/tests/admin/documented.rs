@@ -5,9 +5,12 @@
 use crate::exposition::parse;
 use crate::splits::Checkout;
 use crate::support::{Served, backend, detector, example, fail};
+use lb_autoscale::{AutoScale, Driven, Driver, DriverFuture, Order};
 use lb_balancer::admission::queue::QueueSettings;
 use lb_balancer::admission::shed::{Readings, ShedSettings};
-use lb_balancer::{Caching, LoadBalancer, SelectOptions, SessionAffinity, SharingSettings};
+use lb_balancer::{
+    Caching, InstanceTemplate, LoadBalancer, ScaleSettings, SelectOptions, SessionAffinity, SharingSettings,
+};
 use lb_store::{MemorySettings, MemoryStore};
 use lb_types::{AgentSink, HealthSink, ManualClock, Nanos, RequestInfo};
 use std::collections::BTreeSet;
@@ -103,6 +106,34 @@ fn busy() -> LoadBalancer {
     busy
 }
 
+/// Makes nothing.
+struct Idle;
+
+impl Driver for Idle {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+
+    fn instances(&self) -> Option<Vec<Driven>> {
+        None
+    }
+
+    fn scale(&self, _: Order) -> DriverFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn shutdown(&self) -> DriverFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// One that is scaled.
+fn scaled() -> LoadBalancer {
+    let settings = ScaleSettings::new(AutoScale::new());
+    let lb = LoadBalancer::builder().name("scaled").backend(backend("scaled-1", 9006));
+    lb.auto_scaler(settings, Arc::new(Idle), InstanceTemplate::default()).build().unwrap()
+}
+
 #[tokio::test]
 async fn every_metric_is_in_the_table_with_its_type_and_labels() {
     let (lb, _held) = example();
@@ -111,7 +142,7 @@ async fn every_metric_is_in_the_table_with_its_type_and_labels() {
         tokio::task::yield_now().await;
     }
     let [shop, cached] = keeping();
-    let pools = vec![lb.clone(), shop, cached, busy()];
+    let pools = vec![lb.clone(), shop, cached, busy(), scaled()];
     let named = |lb: LoadBalancer| (if lb.name() == "default" { "web" } else { lb.name() }.to_owned(), lb);
     let s = Served::of(pools.into_iter().map(named).collect());
     // So that everything that can happen has.

@@ -91,6 +91,8 @@ pub(super) struct Line<T> {
     /// The virtual time of the latest service.
     virtual_time: u128,
     now: Nanos,
+    /// Overload control does not hold for now.
+    suspended: bool,
     /// Who has to be told what since the shell last took it.
     pub(super) told: Vec<Told<T>>,
 }
@@ -113,6 +115,7 @@ impl<T> Line<T> {
             sweeper: None,
             virtual_time: 0,
             now: Nanos::ZERO,
+            suspended: false,
             told: Vec::new(),
         }
     }
@@ -306,6 +309,17 @@ impl<T> Line<T> {
             }
         }
         self.settle();
+    }
+
+    /// Overload control holds, or not for now. Nothing if that is so already.
+    pub(super) fn suspend_overload(&mut self, now: Nanos, suspended: bool) {
+        if self.suspended != suspended {
+            self.suspended = suspended;
+            self.expire(now);
+            let now = self.now;
+            self.rows.iter_mut().for_each(|row| row.suspend(suspended, now));
+            self.settle();
+        }
     }
 
     /// Refuses who has to go now.

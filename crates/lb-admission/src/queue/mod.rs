@@ -14,6 +14,7 @@
 //!   share of the line.
 //! - **Order**: places go to the levels by weight, so that a low one gets its share and never starves; within a level first come, first
 //!   served, and under sustained overload the newest first, with long waits refused. See `line.rs` and `row.rs` for the bounds.
+//!   [`Queue::suspend_overload`] switches that off for a time.
 //! - **Deadlines**: each waits for its timeout at most, and leaves at once when its [`Ticket`] is dropped.
 //!
 //! # The protocol

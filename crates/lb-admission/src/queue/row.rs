@@ -10,6 +10,9 @@
 //! do not ramp up. "Fail at scale" switches back as soon as the queue has been empty; here overload lasts until nobody had to be
 //! refused for a whole `after`. So it neither begins nor ends more often than once in `after`, and under a demand that stays above
 //! what can be served it does not end, as somebody is refused all the time.
+//!
+//! **Suspended**, it does not begin: for a time in which more places are on their way, so that waits say nothing of what can be served.
+//! After that the waits count from its end.
 
 use super::settings::Overload;
 use super::turn::Stand;
@@ -42,6 +45,8 @@ pub(super) struct Row<T> {
     /// How many of it hold a turn.
     pub(super) turns: usize,
     rule: Option<(Nanos, Nanos)>,
+    /// The rule does not hold for now.
+    suspended: bool,
     /// Since when the longest wait is `target` or more.
     above: Option<Nanos>,
     /// When it last was not.
@@ -62,6 +67,7 @@ impl<T> Row<T> {
             credit: 0,
             turns: 0,
             rule: overload.map(|o| (o.after.into(), o.target.into())),
+            suspended: false,
             above: None,
             calm: Nanos::ZERO,
             refused: None,
@@ -85,6 +91,9 @@ impl<T> Row<T> {
     /// longest reached `target` is known to the nanosecond.
     pub(super) fn observe(&mut self, now: Nanos) {
         let Some((after, target)) = self.rule else { return };
+        if self.suspended {
+            return self.calm(now);
+        }
         let oldest = self.waiting.first_key_value().map(|(_, w)| w.joined);
         match oldest.filter(|&joined| now - joined >= target) {
             None => self.calm(now),
@@ -100,6 +109,13 @@ impl<T> Row<T> {
     /// Somebody was served who had waited less than `target`, or nobody waits that long.
     fn calm(&mut self, now: Nanos) {
         (self.above, self.calm) = (None, now);
+    }
+
+    /// Overload does not begin, and ends if it has begun; or it may begin, as if the waits began now.
+    pub(super) fn suspend(&mut self, suspended: bool, now: Nanos) {
+        self.suspended = suspended;
+        self.refused = None;
+        self.calm(now);
     }
 
     /// Somebody was served after this wait.

@@ -125,6 +125,13 @@ impl Queue {
         }
     }
 
+    /// Overload control is off for now (`true`), or on again: while more places are on their way (instances start), long waits do not mean that
+    /// waiting is of no use. Size and deadlines hold on. Once it is on again waits count from then. At first it is on; nothing without
+    /// [`overload`](QueueSettings::overload).
+    pub fn suspend_overload(&self, suspended: bool) {
+        self.with(|state, now| state.line.suspend_overload(now, suspended));
+    }
+
     /// When to come again, for who is refused: when as many as wait now will have been served, at the recent rate. Whole seconds, 1 to 60.
     pub fn retry_after(&self) -> Duration {
         self.with(|state, now| state.rate.retry_after(state.line.len(), now))

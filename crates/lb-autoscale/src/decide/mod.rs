@@ -63,11 +63,28 @@ impl AutoScaler {
     /// Takes note of an observation and decides. To be called at a steady beat, at least four times in `metrics_window`; every
     /// second is good. An instant before one that was given already counts as that one.
     pub fn evaluate(&mut self, now: Nanos, metrics: &Metrics) -> Decision {
+        self.look(now, metrics, None)
+    }
+
+    /// Takes note of an observation, as [`evaluate`](Self::evaluate) does, and decides for this number, cut to what the settings allow: the metric, the size of a
+    /// step and cooldowns are not asked. It starts a cooldown as any decision by load, so that the number stands for a while; with a target more may
+    /// come of load at once all the same.
+    pub fn by_hand(&mut self, now: Nanos, metrics: &Metrics, desired: u32) -> Decision {
+        self.look(now, metrics, Some(desired))
+    }
+
+    fn look(&mut self, now: Nanos, metrics: &Metrics, by_hand: Option<u32>) -> Decision {
         let now = now.max(self.latest);
         self.latest = now;
         let inputs = self.observe(now, metrics);
         let mut reasons = Vec::with_capacity(2);
-        let (desired, for_load) = self.decide(&inputs, &mut reasons);
+        let (desired, for_load) = match by_hand {
+            Some(desired) => {
+                reasons.push(Reason::ByHand);
+                (desired.clamp(self.settings.min_instances, self.settings.max_instances), true)
+            }
+            None => self.decide(&inputs, &mut reasons),
+        };
         let action = Action::between(metrics.instances, desired);
         match action {
             Action::Up(_) if for_load => self.cooldown.went_up(now),
@@ -143,5 +160,25 @@ impl AutoScaler {
             return (1, true);
         }
         (desired, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::metrics::{Instance, Phase};
+
+    #[test]
+    fn a_number_by_hand_is_cut_to_the_bounds_and_stands_for_the_cooldown() {
+        let mut scaler = AutoScaler::new(AutoScale::new().instances(2, 6)).unwrap();
+        let full =
+            Instance { phase: Phase::Settled, cpu_percent: Some(95.0), in_flight: 0, max_connections: None };
+        let three = Metrics::of([full; 3]);
+        let d = scaler.by_hand(Nanos::from_secs(1), &three, 1);
+        assert_eq!((d.desired, d.to_string().as_str()), (2, "down 1 of 3: by hand"));
+        let d = scaler.evaluate(Nanos::from_secs(2), &three);
+        assert_eq!(d.action, Action::Hold, "{d}");
+        assert!(d.inputs.cooldown_up_left > Nanos::ZERO);
+        assert_eq!(scaler.by_hand(Nanos::from_secs(3), &three, 9).desired, 6, "once more by hand");
     }
 }

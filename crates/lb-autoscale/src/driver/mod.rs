@@ -13,16 +13,16 @@
 #[cfg(all(any(feature = "process", feature = "exec"), target_os = "linux"))]
 mod child;
 pub mod event;
-#[cfg(all(feature = "exec", target_os = "linux"))]
+#[cfg(feature = "exec")]
 pub mod exec;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(any(all(feature = "exec", target_os = "linux"), feature = "webhook", feature = "kubernetes"))]
 mod latest;
-#[cfg(all(feature = "process", target_os = "linux"))]
+#[cfg(feature = "process")]
 pub mod process;
 pub mod retry;
-#[cfg(all(any(feature = "process", feature = "exec"), target_os = "linux"))]
+#[cfg(any(feature = "process", feature = "exec"))]
 mod template;
 #[cfg(feature = "webhook")]
 pub mod webhook;

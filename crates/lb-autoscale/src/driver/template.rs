@@ -8,6 +8,7 @@ use lb_types::SettingsError;
 use std::collections::BTreeMap;
 
 /// One value for each name.
+#[cfg(any(test, target_os = "linux"))]
 pub(crate) type Values<'a> = [(&'a str, &'a str)];
 
 /// Whether the places in `text` are all known.
@@ -65,6 +66,7 @@ pub(crate) fn check_environment(
 }
 
 /// `text` with its places filled in; an unknown one stays as it is.
+#[cfg(any(test, target_os = "linux"))]
 pub(crate) fn fill(text: &str, values: &Values<'_>) -> String {
     let mut filled = String::with_capacity(text.len() + 16);
     parts(text, |part| match part {
@@ -82,6 +84,7 @@ pub(crate) fn fill(text: &str, values: &Values<'_>) -> String {
 }
 
 enum Part<'a> {
+    #[cfg_attr(not(any(test, target_os = "linux")), expect(dead_code, reason = "only drivers fill in"))]
     Text(&'a str),
     Place(&'a str),
 }

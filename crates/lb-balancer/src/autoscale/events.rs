@@ -18,6 +18,13 @@ const KEPT: usize = 64;
 pub enum ScaleEvent {
     /// More or fewer instances were decided on; holds are no event.
     Decided(Box<Decision>),
+    /// Somebody orders a number by hand; the decision follows.
+    Asked {
+        /// So many instances.
+        desired: u32,
+        /// Who.
+        by: String,
+    },
     /// The driver tells of an instance, or of an order.
     Driver(DriverEvent),
     /// The driver did not carry an order out; it is ordered again.
@@ -53,6 +60,7 @@ impl ScaleEvent {
         match self {
             Self::Decided(d) if matches!(d.action, Action::Up(_)) => "scale-up",
             Self::Decided(_) => "scale-down",
+            Self::Asked { .. } => "by-hand",
             Self::DriverFailed { .. } => "driver-error",
             Self::Joined { .. } => "joined",
             Self::Draining { ill: true, .. } => "replaced",
@@ -80,7 +88,7 @@ impl ScaleEvent {
         match self {
             Self::Driver(event) => event.id.as_ref(),
             Self::Joined { id, .. } | Self::Draining { id, .. } | Self::Left { id } => Some(id),
-            Self::Decided(_) | Self::DriverFailed { .. } => None,
+            Self::Decided(_) | Self::Asked { .. } | Self::DriverFailed { .. } => None,
         }
     }
 
@@ -98,6 +106,7 @@ impl fmt::Display for ScaleEvent {
         match self {
             Self::Decided(decision) => decision.fmt(f),
             Self::Driver(event) => event.fmt(f),
+            Self::Asked { desired, by } => write!(f, "{desired} instances ordered by {by}"),
             Self::DriverFailed { error } => write!(f, "the driver failed: {error}"),
             Self::Joined { id, url } => write!(f, "{id}: takes traffic at {url}"),
             Self::Draining { id, ill: true } => write!(f, "{id}: its health check fails for long: replaced"),

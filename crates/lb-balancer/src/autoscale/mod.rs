@@ -6,6 +6,7 @@
 //! | `sample` | what the balancer counts, as the scaler's metrics |
 //! | `reconcile` | instances × backends × how many → what to do (pure) |
 //! | `run` | the loop: one beat a second, and at once when a driver tells something or a request parks |
+//! | `spare` | when the queue's overload control is suspended (pure) |
 //! | `events` | what is told of it |
 //!
 //! Backends that the pool was built with stay beside the instances: they serve, and count neither as instances nor as their capacity. With a driver that
@@ -18,6 +19,7 @@ mod events;
 mod reconcile;
 mod run;
 mod sample;
+mod spare;
 
 pub use events::{KeptEvent, ScaleEvent, ScaleEvents};
 pub use lb_autoscale::InstanceTemplate;
@@ -25,9 +27,10 @@ pub(crate) use run::run;
 
 use crate::{BuildError, LoadBalancer, LoadBalancerBuilder};
 use lb_autoscale::driver::retry::WAIT_MAX;
-use lb_autoscale::{AutoScale, Decision, Driven, Driver};
-use lb_core::SelectError;
+use lb_autoscale::{AutoScale, Decision, Driven, Driver, Metric, Metrics};
+use lb_core::{PoolSettings, SelectError};
 use lb_types::{BackendId, Exclusion, SettingsError};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,6 +48,26 @@ pub struct ScaleSettings {
     pub replace_unhealthy_after: Option<Duration>,
     /// Where is told what happens; the driver's own events come here by [`ScaleEvents::sink`].
     pub events: ScaleEvents,
+    /// Who knows the instances' CPU better than their reports and the system do; default nobody.
+    pub cpu: Option<CpuSource>,
+}
+
+/// Says how much CPU an instance uses: see [`ScaleSettings::cpu_from`].
+#[derive(Clone)]
+pub struct CpuSource(Arc<Percent>);
+
+type Percent = dyn Fn(&BackendId) -> Option<f64> + Send + Sync;
+
+impl CpuSource {
+    fn percent(&self, id: &BackendId) -> Option<f64> {
+        (self.0)(id).filter(|percent| percent.is_finite() && *percent >= 0.0)
+    }
+}
+
+impl fmt::Debug for CpuSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CpuSource")
+    }
 }
 
 impl ScaleSettings {
@@ -55,6 +78,7 @@ impl ScaleSettings {
             drain_grace: Duration::from_secs(30),
             replace_unhealthy_after: Some(Duration::from_secs(60)),
             events: ScaleEvents::new(),
+            cpu: None,
         }
     }
 
@@ -76,6 +100,15 @@ impl ScaleSettings {
     #[must_use]
     pub fn events(mut self, events: ScaleEvents) -> Self {
         self.events = events;
+        self
+    }
+
+    /// The CPU of instances is what `source` says, in percent of what one has (0 or more; anything else is not known). Where it says `None` the instance's
+    /// load reports count, else what the system says of the driver's processes. Asked once a second for each instance, on the balancer's task: it should
+    /// return what is known and wait for nothing.
+    #[must_use]
+    pub fn cpu_from(mut self, source: impl Fn(&BackendId) -> Option<f64> + Send + Sync + 'static) -> Self {
+        self.cpu = Some(CpuSource(Arc::new(source)));
         self
     }
 
@@ -113,6 +146,8 @@ struct Seen {
     starting: u32,
     draining: Vec<BackendId>,
     decision: Option<Decision>,
+    /// Somebody asked for so many, and the loop has not looked since.
+    asked: Option<u32>,
 }
 
 impl Scaling {
@@ -151,6 +186,13 @@ impl Scaling {
 
 /// What a builder was told: how many, who does it, and what an instance becomes.
 pub(crate) type Scaled = (ScaleSettings, Arc<dyn Driver>, InstanceTemplate);
+
+/// Asks for what scaling goes by: load reports, where that is CPU. `false`: the pool has no scaling.
+pub(crate) fn prepare(scaled: Option<&Scaled>, pool: &mut PoolSettings) -> bool {
+    let Some((settings, ..)) = scaled else { return false };
+    pool.load_reports |= settings.scale.metric == Metric::Cpu;
+    true
+}
 
 /// The scaling of a pool that is built.
 pub(crate) fn scaling(
@@ -218,7 +260,7 @@ impl LoadBalancer {
     /// How the pool's scaling stands; `None`: it has none.
     pub fn autoscale_status(&self) -> Option<ScaleStatus> {
         let s = self.scaling()?;
-        let Seen { desired, current, starting, draining, decision } = s.seen().clone();
+        let Seen { desired, current, starting, draining, decision, .. } = s.seen().clone();
         let (ups, downs, driver_errors) = s.settings.events.counts();
         Some(ScaleStatus {
             settings: s.settings.scale,
@@ -237,12 +279,34 @@ impl LoadBalancer {
         })
     }
 
+    /// What the scaler saw at its last look; `None`: there is none, or it has not looked yet.
+    pub(crate) fn seen_by_scaler(&self) -> Option<Metrics> {
+        Some(self.scaling()?.seen().decision.as_ref()?.inputs.metrics)
+    }
+
     /// Decides without acting from now on, or acts again. `false`: the pool has no scaling.
     pub fn set_scaling_dry_run(&self, dry: bool) -> bool {
         let Some(scaling) = self.scaling() else { return false };
         scaling.dry_run.store(dry, Relaxed);
         scaling.wake();
         true
+    }
+
+    /// Decides for so many instances by hand, at the next look, which is now: an order as any, with a cooldown after it. In a dry run it is decided and not carried
+    /// out. The later of two counts. `by` says who, and is told as an event. `Ok(false)`: the pool has no scaling.
+    ///
+    /// # Errors
+    /// It is not from `min_instances` to `max_instances`.
+    pub fn scale_to(&self, desired: u32, by: &str) -> Result<bool, SettingsError> {
+        let Some(scaling) = self.scaling() else { return Ok(false) };
+        let AutoScale { min_instances: min, max_instances: max, .. } = scaling.settings.scale;
+        if !(min..=max).contains(&desired) {
+            return Err(SettingsError::new("desired", desired, format!("must be from {min} to {max}")));
+        }
+        scaling.settings.events.tell(&ScaleEvent::Asked { desired, by: by.to_owned() });
+        scaling.seen().asked = Some(desired);
+        scaling.wake();
+        Ok(true)
     }
 
     /// Calls back with everything that scaling does, from now on; without scaling nothing ever comes.

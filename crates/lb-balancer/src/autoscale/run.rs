@@ -6,11 +6,12 @@
 
 use super::reconcile::{Leaving, Plan, Step, active, reconcile, send_off};
 use super::sample::{Looked, Sampler};
+use super::spare::{Seen as Line, Spare};
 use super::{ScaleEvent, Scaling};
 use crate::LoadBalancer;
 use lb_autoscale::{Action, AutoScaler, Driven, DriverError, Order, Stage};
-use lb_core::{BackendState, Change};
-use lb_types::{BackendId, BackendPatch, Nanos};
+use lb_core::{BackendState, Change, Member};
+use lb_types::{BackendId, BackendPatch, Exclusion, Nanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +27,10 @@ const GAP: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// The longest time between two replacements.
 const REPLACE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long what was agreed on stands for what is there, where the driver keeps no list: beyond that, what discovery finds counts, whoever
+/// changed it.
+const SETTLE: Duration = Duration::from_secs(300);
 
 /// Scales for ever.
 pub(crate) async fn run(lb: LoadBalancer) {
@@ -58,6 +63,7 @@ struct Loop<'a> {
     scaling: &'a Scaling,
     scaler: AutoScaler,
     sampler: Sampler,
+    spare: Spare,
     /// The backends that the pool was built with.
     fixed: BTreeSet<BackendId>,
     /// The backends that are instances: where, and since when.
@@ -70,8 +76,8 @@ struct Loop<'a> {
     draining: BTreeMap<BackendId, AbortHandle>,
     orders: JoinSet<(Said, Result<(), DriverError>)>,
     under_way: Option<Said>,
-    /// The last order that was carried out, where nobody keeps a list.
-    agreed: Option<u32>,
+    /// The last order that was carried out, where nobody keeps a list, and when; until discovery has found so many.
+    agreed: Option<(u32, Nanos)>,
     failed: Option<(Said, Instant)>,
     failures: u32,
     desired: u32,
@@ -91,7 +97,8 @@ impl<'a> Loop<'a> {
             lb,
             scaling,
             scaler,
-            sampler: Sampler::new(s.metric, s.metrics_window),
+            sampler: Sampler::new(s.metric, s.metrics_window, scaling.settings.cpu.clone()),
+            spare: Spare::default(),
             fixed: fixed.collect(),
             backends: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -120,9 +127,18 @@ impl<'a> Loop<'a> {
         self.lb.pool().snapshot().get(id).map(|m| m.state().clone())
     }
 
+    /// Is it known how many there are? Not before each source of discovery has answered: an order for what is missing in an empty list would
+    /// take away what is there.
+    fn knows(&self) -> bool {
+        self.lb.inner.sources.iter().all(|source| source.has_answered())
+    }
+
     fn beat(&mut self) {
         let now = self.lb.pool().now();
         let of_driver = self.scaling.driver.instances();
+        if of_driver.is_none() && !self.knows() {
+            return;
+        }
         let looked = match &of_driver {
             Some(instances) => {
                 // Somebody may have removed one by hand: it becomes a backend again.
@@ -131,7 +147,7 @@ impl<'a> Loop<'a> {
                 let on = |i: &Driven| {
                     let since = self.backends.get(&i.id).map(|(_, since)| *since);
                     let state = since.and_then(|_| self.state(&i.id)).filter(|_| i.stage == Stage::Ready);
-                    Looked::new(Some(i), state, since.is_some_and(|since| self.is_warming(since, now)))
+                    Looked::driven(i, state, since.is_some_and(|since| self.is_warming(since, now)))
                 };
                 active(instances, &self.leaving).map(on).collect()
             }
@@ -140,16 +156,29 @@ impl<'a> Loop<'a> {
         let mut metrics = self.sampler.metrics(self.lb, now, &looked);
         if of_driver.is_none() {
             // What was agreed on counts: discovery comes after it, with more as with fewer.
-            if let Some(ordered) = self.agreed {
+            let settled =
+                |&(ordered, at): &(u32, Nanos)| ordered == metrics.instances || now - at >= SETTLE.into();
+            if self.agreed.as_ref().is_some_and(settled) {
+                self.agreed = None;
+                // One that failed is still to be given.
+                if self.failed.is_none() {
+                    self.desired = metrics.instances;
+                }
+            }
+            if let Some((ordered, _)) = self.agreed {
                 metrics.starting = ordered.saturating_sub(metrics.instances);
                 metrics.instances = ordered;
             }
         }
-        let mut decision = self.scaler.evaluate(now, &metrics);
+        let asked = self.scaling.seen().asked.take();
+        let mut decision = match asked {
+            Some(desired) => self.scaler.by_hand(now, &metrics, desired),
+            None => self.scaler.evaluate(now, &metrics),
+        };
         let dry = self.scaling.dry_run.load(Relaxed);
         // Begun with what the settings say, and switched since, perhaps.
         decision.dry_run = dry;
-        if decision.action != Action::Hold && self.told != Some(decision.desired) {
+        if decision.action != Action::Hold && (asked.is_some() || self.told != Some(decision.desired)) {
             self.tell(&ScaleEvent::Decided(Box::new(decision.clone())));
             self.told = Some(decision.desired);
         }
@@ -165,17 +194,32 @@ impl<'a> Loop<'a> {
             None => {
                 // Again and again until somebody agrees, also while the scaler holds.
                 let wants = decision.to_do().is_some() || self.failed.is_some();
-                if wants && self.agreed != Some(self.desired) {
+                if wants && self.agreed.map(|(ordered, _)| ordered) != Some(self.desired) {
                     self.order((self.desired, vec![]), metrics.instances);
                 }
             }
         }
+        self.spare_queue(now, metrics.instances, metrics.starting, dry);
         let mut seen = self.scaling.seen();
         seen.desired =
             if of_driver.is_none() && self.agreed.is_none() { metrics.instances } else { self.desired };
         (seen.current, seen.starting) = (metrics.instances, metrics.starting);
         seen.draining = self.leaving.keys().cloned().collect();
         seen.decision = Some(decision);
+    }
+
+    /// Who waits for what is on its way is not refused for that.
+    fn spare_queue(&mut self, now: Nanos, current: u32, starting: u32, dry: bool) {
+        let Some(queue) = self.lb.queue() else { return };
+        let takes = |m: &Member| matches!(m.exclusion(), None | Some(Exclusion::ConnectionLimit));
+        let seen = Line {
+            waits: queue.is_waiting(),
+            timeout: queue.settings().timeout,
+            has_none: !self.lb.pool().snapshot().members().iter().any(takes),
+            more_come: starting > 0 || (self.under_way.as_ref().is_some_and(|said| said.0 > current)),
+            may_grow: !dry && current < self.scaling.settings.scale.max_instances,
+        };
+        queue.suspend_overload(self.spare.look(now, &seen));
     }
 
     fn is_warming(&self, since: Nanos, now: Nanos) -> bool {
@@ -194,7 +238,7 @@ impl<'a> Loop<'a> {
             let (_, since) = before.get(state.id()).copied().unwrap_or((nowhere, now));
             self.backends.insert(state.id().clone(), (nowhere, since));
             let warming = self.is_warming(since, now);
-            looked.push(Looked::new(None, Some(state), warming));
+            looked.push(Looked::found(state, warming));
         }
         looked
     }
@@ -345,7 +389,8 @@ impl<'a> Loop<'a> {
         }
         match result {
             Ok(()) => {
-                (self.failed, self.failures, self.agreed) = (None, 0, Some(said.0));
+                (self.failed, self.failures) = (None, 0);
+                self.agreed = Some((said.0, self.lb.pool().now()));
             }
             Err(DriverError::Superseded) => {}
             Err(e) => {
@@ -354,6 +399,15 @@ impl<'a> Loop<'a> {
                 self.failed = Some((said, Instant::now() + wait));
                 self.tell(&ScaleEvent::DriverFailed { error: e.to_string() });
             }
+        }
+    }
+}
+
+impl Drop for Loop<'_> {
+    fn drop(&mut self) {
+        // Nobody would switch it on again.
+        if let Some(queue) = self.lb.queue() {
+            queue.suspend_overload(false);
         }
     }
 }

@@ -7,12 +7,13 @@
 //! | service time | by Little's law over the same time: mean in flight ÷ requests that ended a second; `None` while none ends |
 //! | latency | the engine's histograms of the time to first byte, over the same time; only where the metric is latency |
 //! | queue | its length, and how long the one has waited that waits longest |
-//! | CPU | `/proc/PID/stat` of the driver's processes: percent of one CPU, without their children; unknown elsewhere |
+//! | CPU | what the program says ([`cpu_from`](super::ScaleSettings::cpu_from)), else the instance's load reports of the last minute (only where the metric is CPU), else `/proc/PID/stat` of the driver's processes: percent of one CPU, without their children |
 
+use super::CpuSource;
 use crate::LoadBalancer;
 use lb_autoscale::{Driven, Instance, Metric, Metrics, Phase, Quantiles};
 use lb_core::{BackendState, HistogramSnapshot};
-use lb_types::Nanos;
+use lb_types::{BackendId, Nanos};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// One instance as the loop sees it.
 pub(super) struct Looked {
+    pub(super) id: BackendId,
     pub(super) state: Option<Arc<BackendState>>,
     pub(super) phase: Phase,
     pub(super) pid: Option<u32>,
@@ -31,13 +33,22 @@ pub(super) struct Looked {
 
 impl Looked {
     /// One of a driver's, and its backend if it has one that is not in slow start any more (or still is).
-    pub(super) fn new(driven: Option<&Driven>, state: Option<Arc<BackendState>>, warming: bool) -> Self {
+    pub(super) fn driven(driven: &Driven, state: Option<Arc<BackendState>>, warming: bool) -> Self {
+        Self { pid: driven.pid, ..Self::new(driven.id.clone(), state, warming) }
+    }
+
+    /// One that discovery found.
+    pub(super) fn found(state: Arc<BackendState>, warming: bool) -> Self {
+        Self::new(state.id().clone(), Some(state), warming)
+    }
+
+    fn new(id: BackendId, state: Option<Arc<BackendState>>, warming: bool) -> Self {
         let phase = match (&state, warming) {
             (None, _) => Phase::Starting,
             (_, true) => Phase::Warming,
             _ => Phase::Settled,
         };
-        Self { state, phase, pid: driven.and_then(|d| d.pid) }
+        Self { id, state, phase, pid: None }
     }
 }
 
@@ -61,12 +72,14 @@ pub(super) struct Sampler {
     counts: BTreeMap<u64, (u64, u64, HistogramSnapshot)>,
     /// How many joined the queue and how many of them were served.
     joined: (u64, u64),
+    /// What the program knows of CPU.
+    source: Option<CpuSource>,
     /// By process.
     cpu: BTreeMap<u32, (Nanos, u64)>,
 }
 
 impl Sampler {
-    pub(super) fn new(metric: Metric, metrics_window: Duration) -> Self {
+    pub(super) fn new(metric: Metric, metrics_window: Duration, source: Option<CpuSource>) -> Self {
         Self {
             window: WINDOW.min(metrics_window).into(),
             quantiles: matches!(metric, Metric::Latency(_)),
@@ -74,6 +87,7 @@ impl Sampler {
             beats: VecDeque::new(),
             counts: BTreeMap::new(),
             joined: (0, 0),
+            source,
             cpu: BTreeMap::new(),
         }
     }
@@ -81,8 +95,7 @@ impl Sampler {
     /// One look.
     pub(super) fn metrics(&mut self, lb: &LoadBalancer, now: Nanos, instances: &[Looked]) -> Metrics {
         let pool_max = lb.pool().settings().max_connections;
-        let cpu: Vec<_> =
-            instances.iter().map(|i| i.pid.and_then(|pid| self.cpu_percent(pid, now))).collect();
+        let cpu: Vec<_> = instances.iter().map(|i| self.cpu_of(i, now)).collect();
         let pids: Vec<u32> = instances.iter().filter_map(|i| i.pid).collect();
         self.cpu.retain(|pid, _| pids.contains(pid));
         let each = instances.iter().zip(cpu).map(|(i, cpu_percent)| Instance {
@@ -164,6 +177,14 @@ impl Sampler {
                 .zip(ms(0.99))
                 .map(|((p50_ms, p95_ms), p99_ms)| Quantiles { p50_ms, p95_ms, p99_ms });
         }
+    }
+
+    fn cpu_of(&mut self, i: &Looked, now: Nanos) -> Option<f64> {
+        // Always looked at, as it takes two looks for a figure.
+        let of_process = i.pid.and_then(|pid| self.cpu_percent(pid, now));
+        let supplied = self.source.as_ref().and_then(|source| source.percent(&i.id));
+        let reported = || Some(100.0 * i.state.as_ref()?.reported_utilization(now)?);
+        supplied.or_else(reported).or(of_process)
     }
 
     /// How much of one CPU the process used since the last look; `None`: that is not known.

@@ -50,6 +50,12 @@ impl Source {
         // Each critical section leaves it whole.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Has it given a good list yet?
+    #[cfg(feature = "autoscale")]
+    pub(crate) fn has_answered(&self) -> bool {
+        self.status().successes > 0
+    }
 }
 
 impl LoadBalancer {

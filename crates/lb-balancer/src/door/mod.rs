@@ -168,6 +168,8 @@ impl LoadBalancer {
         let mut ticket = queue.join(selection.priority, timeout).map_err(AdmissionError::Refused)?;
         #[cfg(feature = "autoscale")]
         if let Some(scaling) = leaf.scaling().filter(|_| !leaf.is_usable() || leaf.is_at_zero()) {
+            // Not only from the next look on.
+            queue.suspend_overload(true);
             scaling.wake();
         }
         loop {

@@ -273,3 +273,21 @@ fn tried_and_excluded_backends_are_passed_over() {
         assert!(matches!(w.pool.acquire(&mut cx), Err(SelectError::NoneUsable(_))));
     }
 }
+
+#[test]
+fn where_they_are_wanted_reports_are_kept_under_any_algorithm() {
+    let w = World::of(Algorithm::P2c, &[1; 2]);
+    w.report(0, 100.0);
+    assert_eq!(w.state(0).reported_utilization(w.pool.now()), None);
+    let mut settings = PoolSettings::new(Algorithm::P2c);
+    settings.load_reports = true;
+    w.pool.set_settings(settings.clone()).unwrap();
+    assert!(w.state(0).wants_reports());
+    let report = LoadReport { cpu_utilization: 0.5, ..LoadReport::default() };
+    w.state(0).report(&report, w.pool.now());
+    assert_eq!(w.state(0).reported_utilization(w.pool.now()), Some(0.5));
+    assert_eq!(w.state(1).reported_utilization(w.pool.now()), None);
+    settings.load_reports = false;
+    w.pool.set_settings(settings).unwrap();
+    assert!(!w.state(0).wants_reports());
+}

@@ -50,6 +50,30 @@ fn serve(line: &mut Line<u32>, at: u64) -> Option<u32> {
 }
 
 #[test]
+fn suspended_overload_refuses_nobody_and_begins_anew_when_it_holds_again() {
+    let mut line = line(3, &[1]);
+    line.suspend_overload(MS(0), true);
+    for n in 0..3 {
+        join(&mut line, 0, 0, n);
+    }
+    line.expire(MS(1_000));
+    assert_eq!((refused(&mut line), line.rows()[0].is_overloaded()), (vec![], false));
+    assert_eq!(line.join(MS(1_000), Priority::level(0), FAR, 9), Err(Full), "the bound holds");
+    assert_eq!(serve(&mut line, 1_000), Some(0), "the oldest first");
+    line.suspend_overload(MS(2_000), false);
+    line.suspend_overload(MS(2_050), false);
+    line.expire(MS(2_099));
+    assert_eq!(refused(&mut line), [], "waits count from then on");
+    line.expire(MS(2_100));
+    assert_eq!(refused(&mut line), [(1, Why::Overloaded), (2, Why::Overloaded)]);
+    // It is over at once, too.
+    let key = join(&mut line, 2_100, 0, 3);
+    line.suspend_overload(MS(2_105), true);
+    line.expire(MS(2_200));
+    assert_eq!((refused(&mut line), line.leave(MS(2_200), key)), (vec![], Some(3)));
+}
+
+#[test]
 fn several_places_call_several_waiters_in_order() {
     let mut line = line(10, &[1]);
     let keys: Vec<_> = (0..3).map(|n| join(&mut line, 0, 0, n)).collect();
