@@ -14,8 +14,8 @@
 //!
 //! It lacks other kinds than deployments and stateful sets.
 
-use super::event::{DriverEvent, EventSink, Happening};
-use super::latest::Latest;
+use super::event::EventSink;
+use super::latest::{Latest, Refused};
 use super::retry::Retry;
 use super::{Driven, Driver, DriverError, DriverFuture, Order};
 use lb_kube::kube::Api;
@@ -175,45 +175,12 @@ impl KubernetesDriver {
         Api::namespaced_with(client, &self.settings.namespace, &self.settings.workload.resource())
     }
 
-    async fn carry_out(&self, order: &Order) -> Result<(), DriverError> {
-        // Kubernetes counts in `int32`.
-        let most = i32::MAX.unsigned_abs();
-        if order.desired > most {
-            return Err(DriverError::TooMany { desired: order.desired, most });
-        }
-        let mut turn = self.latest.turn().await?;
-        let retry = &self.settings.retry;
-        let mut tries = 0;
-        loop {
-            let result = self.once(order.desired).await;
-            tries += 1;
-            let error = match result {
-                Ok(()) => {
-                    self.tell(Happening::Ordered { desired: order.desired, tries });
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            if !error.is_passing() || tries >= retry.tries {
-                return Err(DriverError::Failed { tries, reason: error.reason });
-            }
-            let retry_in = retry.wait(tries - 1, fastrand::f64());
-            self.tell(Happening::Retrying { tries, reason: error.reason, retry_in });
-            turn.wait(retry_in).await?;
-        }
-    }
-
-    async fn once(&self, desired: u32) -> Result<(), ApiError> {
+    async fn once(&self, desired: u32) -> Result<(), Refused> {
         let patch = Patch::Merge(serde_json::json!({ "spec": { "replicas": desired } }));
         let (name, manager) = (&self.settings.name, PatchParams::apply(FIELD_MANAGER));
         let patched = async |client| self.api(client).patch_scale(name, &manager, &patch).await;
-        self.connection.ask(patched).await.map(drop)
-    }
-
-    fn tell(&self, what: Happening) {
-        if let Some(events) = &self.events {
-            events(&DriverEvent { id: None, what });
-        }
+        let refused = |e: ApiError| Refused { again: e.is_passing(), reason: e.reason };
+        self.connection.ask(patched).await.map(drop).map_err(refused)
     }
 }
 
@@ -223,7 +190,15 @@ impl Driver for KubernetesDriver {
     }
 
     fn scale(&self, order: Order) -> DriverFuture<'_> {
-        Box::pin(async move { self.carry_out(&order).await })
+        Box::pin(async move {
+            // Kubernetes counts in `int32`.
+            let (desired, most) = (order.desired, i32::MAX.unsigned_abs());
+            if desired > most {
+                return Err(DriverError::TooMany { desired, most });
+            }
+            let (retry, events) = (&self.settings.retry, self.events.as_ref());
+            self.latest.pass_on(&order, retry, events, |_| self.once(desired)).await
+        })
     }
 
     fn instances(&self) -> Option<Vec<Driven>> {

@@ -1,6 +1,9 @@
 //! The latest order counts: one is carried out at a time, and an older one gives up instead of waiting for its next try.
 
-use super::DriverError;
+use super::event::{DriverEvent, EventSink, Happening};
+use super::retry::Retry;
+use super::{DriverError, Order};
+use std::future::Future;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -22,7 +25,49 @@ pub(crate) struct Turn<'a> {
     _guard: MutexGuard<'a, ()>,
 }
 
+/// Why a try failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: String,
+    /// Another may do better.
+    pub(crate) again: bool,
+}
+
 impl Latest {
+    /// Passes an order on, with as many tries as `retry` has, and tells of them. `once` is one try, of the order with this number.
+    pub(crate) async fn pass_on<F>(
+        &self,
+        order: &Order,
+        retry: &Retry,
+        events: Option<&EventSink>,
+        once: impl Fn(u64) -> F,
+    ) -> Result<(), DriverError>
+    where
+        F: Future<Output = Result<(), Refused>>,
+    {
+        let tell = |what| {
+            if let Some(events) = events {
+                events(&DriverEvent { id: None, what });
+            }
+        };
+        let mut turn = self.turn().await?;
+        let mut tries = 0;
+        loop {
+            let result = once(turn.number).await;
+            tries += 1;
+            let Err(Refused { reason, again }) = result else {
+                tell(Happening::Ordered { desired: order.desired, tries });
+                return Ok(());
+            };
+            if !again || tries >= retry.tries {
+                return Err(DriverError::Failed { tries, reason });
+            }
+            let retry_in = retry.wait(tries - 1, fastrand::f64());
+            tell(Happening::Retrying { tries, reason, retry_in });
+            turn.wait(retry_in).await?;
+        }
+    }
+
     pub(crate) fn new() -> Self {
         Self { newest: watch::Sender::new(0), turn: Mutex::new(()) }
     }

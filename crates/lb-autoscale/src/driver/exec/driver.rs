@@ -4,8 +4,8 @@ use super::settings::ExecSettings;
 use crate::driver::child::mark::Mark;
 use crate::driver::child::output::Output;
 use crate::driver::child::spawn::{Spec, spawn};
-use crate::driver::event::{DriverEvent, EventSink, Happening};
-use crate::driver::latest::Latest;
+use crate::driver::event::EventSink;
+use crate::driver::latest::{Latest, Refused};
 use crate::driver::template;
 use crate::driver::{Driven, Driver, DriverError, DriverFuture, Order};
 use std::fmt;
@@ -31,29 +31,10 @@ impl ExecDriver {
         Ok(Self { settings, events, latest: Latest::new() })
     }
 
-    async fn carry_out(&self, order: &Order) -> Result<(), DriverError> {
-        let mut turn = self.latest.turn().await?;
-        let retry = &self.settings.retry;
-        let mut tries = 0;
-        loop {
-            let result = self.once(order).await;
-            tries += 1;
-            let Err(reason) = result else {
-                self.tell(Happening::Ordered { desired: order.desired, tries });
-                return Ok(());
-            };
-            if tries >= retry.tries {
-                return Err(DriverError::Failed { tries, reason });
-            }
-            let retry_in = retry.wait(tries - 1, fastrand::f64());
-            self.tell(Happening::Retrying { tries, reason, retry_in });
-            turn.wait(retry_in).await?;
-        }
-    }
-
-    async fn once(&self, order: &Order) -> Result<(), String> {
+    async fn once(&self, order: &Order) -> Result<(), Refused> {
+        let refused = |reason| Refused { reason, again: true };
         let output = Output::new(None);
-        let mut group = spawn(self.spec(order), output.clone()).await?;
+        let mut group = spawn(self.spec(order), output.clone()).await.map_err(refused)?;
         let limit = self.settings.timeout;
         let how = match tokio::time::timeout(limit, group.ended()).await {
             Ok(how) if how == "exit status: 0" => return Ok(()),
@@ -64,10 +45,10 @@ impl ExecDriver {
                 format!("not done within {limit:?}: {}{killed}", stopped.how)
             }
         };
-        Err(match output.last() {
+        Err(refused(match output.last() {
             Some(line) => format!("{how}; it said {line:?}"),
             None => how,
-        })
+        }))
     }
 
     fn spec(&self, order: &Order) -> Spec {
@@ -92,12 +73,6 @@ impl ExecDriver {
             stay: false,
         }
     }
-
-    fn tell(&self, what: Happening) {
-        if let Some(events) = &self.events {
-            events(&DriverEvent { id: None, what });
-        }
-    }
 }
 
 impl Driver for ExecDriver {
@@ -106,7 +81,10 @@ impl Driver for ExecDriver {
     }
 
     fn scale(&self, order: Order) -> DriverFuture<'_> {
-        Box::pin(async move { self.carry_out(&order).await })
+        Box::pin(async move {
+            let (retry, events) = (&self.settings.retry, self.events.as_ref());
+            self.latest.pass_on(&order, retry, events, |_| self.once(&order)).await
+        })
     }
 
     fn instances(&self) -> Option<Vec<Driven>> {

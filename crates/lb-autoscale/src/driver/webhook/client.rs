@@ -1,5 +1,6 @@
 //! One POST over a connection of its own. Plain HTTP/1.1; the answer's head is bounded and its body is not read.
 
+use crate::driver::latest::Refused;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Request};
@@ -12,13 +13,6 @@ use tokio::net::TcpStream;
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
-
-/// Why a POST was not agreed to, and whether another try may be.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) reason: String,
-    pub(super) again: bool,
-}
 
 /// Posts to one URL.
 pub(super) struct Client {

@@ -21,12 +21,12 @@ mod sign;
 
 pub use sign::signature;
 
-use super::event::{DriverEvent, EventSink, Happening};
-use super::latest::Latest;
+use super::event::EventSink;
+use super::latest::{Latest, Refused};
 use super::retry::{Retry, within};
 use super::{Driven, Driver, DriverError, DriverFuture, Order};
 use bytes::Bytes;
-use client::{Client, Refused};
+use client::Client;
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use lb_types::SettingsError;
@@ -126,34 +126,10 @@ impl WebhookDriver {
         Ok(Self { settings, client, events, latest: Latest::new(), run: fastrand::u128(..) })
     }
 
-    async fn carry_out(&self, order: &Order) -> Result<(), DriverError> {
-        let mut turn = self.latest.turn().await?;
-        let body = body(order, turn.number);
-        let key = format!("{:032x}-{}", self.run, turn.number);
-        let retry = &self.settings.retry;
-        let mut tries = 0;
-        loop {
-            let result = self.once(&key, body.clone()).await;
-            tries += 1;
-            let (reason, again) = match result {
-                Ok(()) => {
-                    self.tell(Happening::Ordered { desired: order.desired, tries });
-                    return Ok(());
-                }
-                Err(Refused { reason, again }) => (reason, again),
-            };
-            if !again || tries >= retry.tries {
-                return Err(DriverError::Failed { tries, reason });
-            }
-            let retry_in = retry.wait(tries - 1, fastrand::f64());
-            self.tell(Happening::Retrying { tries, reason, retry_in });
-            turn.wait(retry_in).await?;
-        }
-    }
-
-    async fn once(&self, key: &str, body: Bytes) -> Result<(), Refused> {
+    async fn once(&self, order: &Order, number: u64) -> Result<(), Refused> {
+        let (body, key) = (body(order, number), format!("{:032x}-{number}", self.run));
         let headers =
-            self.headers(key, &body).map_err(|e| Refused { reason: e.to_string(), again: false })?;
+            self.headers(&key, &body).map_err(|e| Refused { reason: e.to_string(), again: false })?;
         let limit = self.settings.timeout;
         let late = |_| Err(Refused { reason: format!("no answer within {limit:?}"), again: true });
         tokio::time::timeout(limit, self.client.post(headers, body)).await.unwrap_or_else(late)
@@ -172,12 +148,6 @@ impl WebhookDriver {
             headers.push((SIGNATURE_HEADER, HeaderValue::from_str(&signed)?));
         }
         Ok(headers)
-    }
-
-    fn tell(&self, what: Happening) {
-        if let Some(events) = &self.events {
-            events(&DriverEvent { id: None, what });
-        }
     }
 }
 
@@ -199,7 +169,10 @@ impl Driver for WebhookDriver {
     }
 
     fn scale(&self, order: Order) -> DriverFuture<'_> {
-        Box::pin(async move { self.carry_out(&order).await })
+        Box::pin(async move {
+            let (retry, events) = (&self.settings.retry, self.events.as_ref());
+            self.latest.pass_on(&order, retry, events, |number| self.once(&order, number)).await
+        })
     }
 
     fn instances(&self) -> Option<Vec<Driven>> {
