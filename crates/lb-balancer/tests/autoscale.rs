@@ -279,7 +279,7 @@ async fn nothing_is_ordered_before_it_is_known_how_many_there_are_and_what_other
     };
     // A restart beside a workload of four, whose API is slow to answer: an order for the minimum would take two away.
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert_eq!(driver.orders(), []);
+    assert_eq!(driver.orders(), Vec::<u32>::new());
     feed.send(found(4).collect()).unwrap();
     let current = || lb.autoscale_status().unwrap().current;
     within(Duration::from_secs(10), "four are found", || current() == 4).await;
