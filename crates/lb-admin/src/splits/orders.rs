@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
-use lb_split::{ChangeError, Event, Percent};
+use lb_split::{ChangeError, Event, Nanos, Percent, Split};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) async fn one(State(state): Shared, Path(name): Path<String>) -> Resul
 fn change(
     control: &Arc<dyn SplitControl>,
     entry: &SplitEntry,
-    make: impl FnOnce(lb_split::Nanos) -> Result<Event, ChangeError>,
+    make: impl FnOnce(Nanos) -> Result<Event, ChangeError>,
 ) -> Result<Response, Problem> {
     let event = make(control.now()).map_err(|e| refused(&e))?;
     control.changed(entry.split.name());
@@ -145,6 +145,18 @@ struct Order {
     by: String,
 }
 
+/// Carries out what is said of a shift under way: that takes nothing but a name.
+fn of_shift(
+    state: &AdminState,
+    name: &str,
+    (headers, bytes): (&HeaderMap, &Bytes),
+    make: impl FnOnce(&Split, &str, Nanos) -> Result<Event, ChangeError>,
+) -> Result<Response, Problem> {
+    let (control, entry) = split(state, name)?;
+    let Order { by } = order(headers, bytes)?;
+    change(control, &entry, |now| make(&entry.split, &by, now))
+}
+
 /// `POST …/pause`: the shift stands still.
 pub(super) async fn pause(
     State(state): Shared,
@@ -152,9 +164,7 @@ pub(super) async fn pause(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Problem> {
-    let (control, entry) = split(&state, &name)?;
-    let Order { by } = order(&headers, &bytes)?;
-    change(control, &entry, |now| entry.split.pause(&by, now))
+    of_shift(&state, &name, (&headers, &bytes), Split::pause)
 }
 
 /// `POST …/resume`: it goes on.
@@ -164,9 +174,7 @@ pub(super) async fn resume(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Problem> {
-    let (control, entry) = split(&state, &name)?;
-    let Order { by } = order(&headers, &bytes)?;
-    change(control, &entry, |now| entry.split.resume(&by, now))
+    of_shift(&state, &name, (&headers, &bytes), Split::resume)
 }
 
 /// `POST …/abort`: back to where it began.
@@ -176,7 +184,5 @@ pub(super) async fn abort(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Problem> {
-    let (control, entry) = split(&state, &name)?;
-    let Order { by } = order(&headers, &bytes)?;
-    change(control, &entry, |now| entry.split.abort(&by, now))
+    of_shift(&state, &name, (&headers, &bytes), Split::abort)
 }

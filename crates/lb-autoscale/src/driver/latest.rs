@@ -18,10 +18,10 @@ pub(crate) struct Latest {
 }
 
 /// The turn of one order.
-pub(crate) struct Turn<'a> {
+struct Turn<'a> {
     newest: watch::Receiver<u64>,
     /// Counts up with the orders.
-    pub(crate) number: u64,
+    number: u64,
     _guard: MutexGuard<'a, ()>,
 }
 
@@ -34,6 +34,10 @@ pub(crate) struct Refused {
 }
 
 impl Latest {
+    pub(crate) fn new() -> Self {
+        Self { newest: watch::Sender::new(0), turn: Mutex::new(()) }
+    }
+
     /// Passes an order on, with as many tries as `retry` has, and tells of them. `once` is one try, of the order with this number.
     pub(crate) async fn pass_on<F>(
         &self,
@@ -68,12 +72,8 @@ impl Latest {
         }
     }
 
-    pub(crate) fn new() -> Self {
-        Self { newest: watch::Sender::new(0), turn: Mutex::new(()) }
-    }
-
     /// Waits until the try of the order before is over.
-    pub(crate) async fn turn(&self) -> Result<Turn<'_>, DriverError> {
+    async fn turn(&self) -> Result<Turn<'_>, DriverError> {
         let mut number = CLOSED;
         self.newest.send_if_modified(|newest| {
             let open = *newest != CLOSED;
@@ -109,7 +109,7 @@ impl Turn<'_> {
     }
 
     /// Waits, as long as there is no newer order.
-    pub(crate) async fn wait(&mut self, time: Duration) -> Result<(), DriverError> {
+    async fn wait(&mut self, time: Duration) -> Result<(), DriverError> {
         let number = self.number;
         let newer = self.newest.wait_for(|newest| *newest != number);
         let _over = tokio::time::timeout(time, newer).await.is_err();
